@@ -1,0 +1,1 @@
+//! The tests that go through the doors of the crate.
