@@ -234,12 +234,13 @@ mod tests {
     #[test]
     fn draws_are_pinned_so_that_a_world_stays_the_same_for_ever() {
         let mut draws = Key::from_seed(7).branch("pinned").at(1);
-        insta::assert_snapshot!(format!(
+        let drawn = format!(
             "{:016x} {:.17} {:.17}",
             draws.bits(),
             draws.normal(),
             draws.gumbel()
-        ));
+        );
+        assert_eq!(drawn, "826915c8aaad2d52 0.37487993772418127 2.39429926291829620");
     }
 
     #[test]
