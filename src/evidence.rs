@@ -1,1 +1,552 @@
-//! To be written.
+//! The bundle of evidence: written item by item while a run goes, readable at any moment, and the only source of a grade.
+//!
+//! A bundle is a folder with two files. `manifest.json` says what was about to be measured and is written whole, once.
+//! `items.jsonl` holds one item a line and only grows: a crash, a signal or a full disk leaves a valid bundle whose last
+//! line may be cut, and a cut line is never taken for an item.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::exchange::Exchange;
+use crate::scorecard::{RubricRef, RunKind, WorldRef};
+
+/// The schema name of a bundle.
+pub const SCHEMA: &str = "reelworld/evidence/v1";
+/// The file that says what is measured.
+pub const MANIFEST: &str = "manifest.json";
+/// The file of items.
+pub const ITEMS: &str = "items.jsonl";
+
+/// Items are handed to the system after this many lines, so that little is lost when the process is killed.
+const FLUSH_EVERY: u32 = 32;
+
+/// What a bundle is about, fixed before anything runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// The version of the tool.
+    pub tool: String,
+    /// A student's run or a grade.
+    pub kind: RunKind,
+    /// The milestone.
+    pub milestone: String,
+    /// The submission's name.
+    pub submission: String,
+    /// What was measured: a folder or an address.
+    pub source: String,
+    /// The commit of the folder, if it is a git repository.
+    pub commit: Option<String>,
+    /// The rubric at the time of measuring; a later one may be applied to the same bundle.
+    pub rubric: RubricRef,
+    /// The world.
+    pub world: WorldRef,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The SHA-256 of the assignment file: contract and workload.
+    pub assignment_sha256: String,
+    /// The limit within which an answer counts, in milliseconds.
+    pub deadline_ms: u64,
+    /// The machine: system, processors.
+    pub machine: String,
+    /// When the run began, RFC 3339.
+    pub started_at: String,
+}
+
+/// One thing that happened or was found, in the order in which it did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "item", rename_all = "snake_case")]
+pub enum Item {
+    /// The build came to an end.
+    Build(StageEnd),
+    /// The service became ready, or did not.
+    Start(StageEnd),
+    /// The traffic began: times of exchanges count from here.
+    TrafficBegins {
+        /// The number of requests that were planned.
+        planned: u32,
+        /// The address that was asked.
+        address: String,
+        /// The phases, in seconds from the first request: name, start, end.
+        phases: Vec<(String, f64, f64)>,
+    },
+    /// One request and what came back.
+    Exchange(Exchange),
+    /// The traffic ended.
+    TrafficEnds(TrafficEnd),
+    /// What a list was worth to one asked user, by the truth or by held-out behaviour.
+    User(UserScore),
+    /// What the measures of lists need to know of the movies that were recommended.
+    Catalogue(CatalogueFacts),
+    /// The service was ended, or had ended by itself.
+    End(StageEnd),
+    /// The bundle is complete.
+    Finished {
+        /// How long the run took, in seconds.
+        duration_s: f64,
+    },
+}
+
+/// How a stage of the service's life came out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StageEnd {
+    /// Whether it went well.
+    pub ok: bool,
+    /// What was run or asked.
+    pub command: String,
+    /// What happened, as a phrase: `ready after 0.4 s`.
+    pub what: String,
+    /// What would help, if we know it.
+    pub hint: Option<String>,
+    /// Whether the fault is this machine's or ours, so that nothing may be charged to the team.
+    pub ours: bool,
+    /// What we asked and what we got.
+    pub evidence: Vec<String>,
+    /// The last lines of the output, bounded.
+    pub log_tail: Vec<String>,
+}
+
+/// How the traffic ended, and whether our own side kept its promises.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TrafficEnd {
+    /// Requests dispatched.
+    pub dispatched: u32,
+    /// The median of our own lateness in milliseconds.
+    pub lateness_p50_ms: f64,
+    /// Its 99th percentile.
+    pub lateness_p99_ms: f64,
+    /// Its maximum.
+    pub lateness_max_ms: f64,
+    /// Connections opened.
+    pub connections: u64,
+    /// Requests sent a second time because a kept connection had been closed.
+    pub stale_retries: u64,
+    /// Why latency cannot be judged from this run, if it cannot.
+    pub tainted: Option<String>,
+    /// Whether the run was interrupted before its end.
+    pub interrupted: bool,
+}
+
+/// What the lists that one user got were worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserScore {
+    /// The user.
+    pub user: u32,
+    /// The groups: attribute and group.
+    pub groups: BTreeMap<String, String>,
+    /// The number of movies in the user's released history: the activity that a gap is adjusted for.
+    pub history: u32,
+    /// Expected enjoyment, known to the grader alone.
+    pub enjoyment: Option<EnjoymentScore>,
+    /// Agreement with what the user watched afterwards.
+    pub observed: Option<ObservedScore>,
+}
+
+/// Expected enjoyment of three lists for one user, each in [0, 1].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EnjoymentScore {
+    /// Of the list that the service gave; 0 if it gave none.
+    pub service: f64,
+    /// Of the most popular list.
+    pub popular: f64,
+    /// Of the best list there is.
+    pub oracle: f64,
+}
+
+/// Agreement of a list with held-out behaviour for one user.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ObservedScore {
+    /// NDCG@20 of the service's list.
+    pub ndcg: f64,
+    /// Whether any of the 20 was watched: 1 or 0.
+    pub hit: f64,
+    /// Recall@20.
+    pub recall: f64,
+    /// NDCG@20 of the most popular list.
+    pub popular_ndcg: f64,
+}
+
+/// What the measures of lists need to know of the catalogue.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CatalogueFacts {
+    /// The number of movies, recommended or not.
+    pub size: u32,
+    /// The number of users behind the viewer counts.
+    pub panel: u32,
+    /// For each movie that was recommended: how many of them watched it, and its genres.
+    pub movies: BTreeMap<String, (u32, Vec<String>)>,
+}
+
+/// Why a bundle can't be written or read.
+#[derive(Debug)]
+pub enum BundleError {
+    /// The system refused.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// A file does not hold what a bundle holds.
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        error: String,
+    },
+}
+
+impl fmt::Display for BundleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, error } => write!(f, "cannot use `{}`: {error}", path.display()),
+            Self::Malformed { path, line, error } => {
+                write!(
+                    f,
+                    "{}:{line}:1: not an evidence bundle of this version: {error}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for BundleError {}
+
+/// A bundle that is being written.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    file: BufWriter<File>,
+    since_flush: u32,
+}
+
+impl Writer {
+    /// Begins a bundle in a folder, which is made if need be.
+    ///
+    /// A bundle that stands there already is kept aside as `interrupted-N`: a load test that was cut in the middle is
+    /// not one experiment, so it is evidence, but it is not continued.
+    ///
+    /// # Errors
+    /// When the folder or its files cannot be written.
+    pub fn begin(dir: &Path, manifest: &Manifest) -> Result<Self, BundleError> {
+        set_aside(dir)?;
+        fs::create_dir_all(dir).map_err(|error| io_error(dir, error))?;
+        let path = dir.join(ITEMS);
+        let file = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)
+            .map_err(|error| io_error(&path, error))?;
+        let text = serde_json::to_string_pretty(manifest).expect("a manifest holds only plain values");
+        write_whole(&dir.join(MANIFEST), text.as_bytes())?;
+        Ok(Self {
+            path,
+            file: BufWriter::new(file),
+            since_flush: 0,
+        })
+    }
+
+    /// Appends one item.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was appended before stays valid.
+    pub fn append(&mut self, item: &Item) -> Result<(), BundleError> {
+        let mut line = serde_json::to_vec(item).expect("an item holds only plain values");
+        line.push(b'\n');
+        self.file
+            .write_all(&line)
+            .map_err(|error| io_error(&self.path, error))?;
+        self.since_flush += 1;
+        if self.since_flush >= FLUSH_EVERY || !matches!(item, Item::Exchange(_) | Item::User(_)) {
+            self.file.flush().map_err(|error| io_error(&self.path, error))?;
+            self.since_flush = 0;
+        }
+        Ok(())
+    }
+
+    /// Ends the bundle: everything is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(mut self, duration_s: f64) -> Result<(), BundleError> {
+        self.append(&Item::Finished { duration_s })?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(|error| io_error(&self.path, error.into_error()))?;
+        file.sync_all().map_err(|error| io_error(&self.path, error))
+    }
+}
+
+/// A bundle that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    /// What it is about.
+    pub manifest: Manifest,
+    /// What happened.
+    pub items: Vec<Item>,
+    /// Whether the last line was cut and so left out.
+    pub cut: bool,
+    /// The SHA-256 of each file.
+    pub hashes: BTreeMap<String, String>,
+}
+
+impl Bundle {
+    /// Reads a bundle.
+    ///
+    /// # Errors
+    /// When a file is missing or holds something else; a cut last line is no error.
+    pub fn read(dir: &Path) -> Result<Self, BundleError> {
+        let manifest_path = dir.join(MANIFEST);
+        let manifest_bytes = read_all(&manifest_path)?;
+        let manifest: Manifest =
+            serde_json::from_slice(&manifest_bytes).map_err(|error| BundleError::Malformed {
+                path: manifest_path.clone(),
+                line: error.line(),
+                error: error.to_string(),
+            })?;
+        if manifest.schema != SCHEMA {
+            let error = format!("its schema is `{}`, this tool reads `{SCHEMA}`", manifest.schema);
+            return Err(BundleError::Malformed {
+                path: manifest_path,
+                line: 1,
+                error,
+            });
+        }
+        let items_path = dir.join(ITEMS);
+        let bytes = read_all(&items_path)?;
+        let (items, cut) = parse_items(&bytes).map_err(|(line, error)| BundleError::Malformed {
+            path: items_path,
+            line,
+            error,
+        })?;
+        let hashes = [(MANIFEST, &manifest_bytes), (ITEMS, &bytes)]
+            .into_iter()
+            .map(|(name, bytes)| (name.to_owned(), sha256_hex(bytes)))
+            .collect();
+        Ok(Self {
+            manifest,
+            items,
+            cut,
+            hashes,
+        })
+    }
+
+    /// Tells whether the run came to its end.
+    pub fn finished(&self) -> bool {
+        matches!(self.items.last(), Some(Item::Finished { .. }))
+    }
+}
+
+/// Returns the SHA-256 of bytes in hexadecimal digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            let _written = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// Writes a file so that a reader sees the old content or the new one, never a half.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        set_readable(file.as_file())?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|error| io_error(path, error))
+}
+
+/// A temporary file is its owner's alone; a report is for whoever may read the folder.
+#[cfg(unix)]
+fn set_readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_readable(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Reads the items of a file's bytes; the second value tells whether a cut last line was left out.
+fn parse_items(bytes: &[u8]) -> Result<(Vec<Item>, bool), (usize, String)> {
+    let mut items = Vec::new();
+    let mut rest = bytes;
+    let mut line = 0;
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        line += 1;
+        items.push(serde_json::from_slice(&rest[..end]).map_err(|error| (line, error.to_string()))?);
+        rest = &rest[end + 1..];
+    }
+    Ok((items, !rest.is_empty()))
+}
+
+/// Moves the files of an earlier run of the same submission into a numbered folder.
+fn set_aside(dir: &Path) -> Result<(), BundleError> {
+    if !dir.join(ITEMS).exists() {
+        return Ok(());
+    }
+    let aside = (1..)
+        .map(|n| dir.join(format!("interrupted-{n}")))
+        .find(|aside| !aside.exists());
+    let aside = aside.expect("the numbers do not end");
+    fs::create_dir_all(&aside).map_err(|error| io_error(&aside, error))?;
+    for name in [ITEMS, MANIFEST] {
+        let from = dir.join(name);
+        if from.exists() {
+            fs::rename(&from, aside.join(name)).map_err(|error| io_error(&from, error))?;
+        }
+    }
+    Ok(())
+}
+
+fn read_all(path: &Path) -> Result<Vec<u8>, BundleError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|error| io_error(path, error))?;
+    Ok(bytes)
+}
+
+fn io_error(path: &Path, error: io::Error) -> BundleError {
+    BundleError::Io {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Outcome, Phase, Planned, RequestKind};
+
+    fn manifest() -> Manifest {
+        Manifest {
+            schema: SCHEMA.to_owned(),
+            tool: "0".to_owned(),
+            kind: RunKind::Grade,
+            milestone: "m1".to_owned(),
+            submission: "team".to_owned(),
+            source: "team".to_owned(),
+            commit: None,
+            rubric: RubricRef {
+                id: "m1".to_owned(),
+                version: "1".to_owned(),
+                sha256: String::new(),
+            },
+            world: WorldRef {
+                users: 10,
+                movies: 10,
+                profile: "classic".to_owned(),
+                fingerprint: String::new(),
+                practice: true,
+            },
+            seed: 1,
+            assignment_sha256: String::new(),
+            deadline_ms: 800,
+            machine: String::new(),
+            started_at: String::new(),
+        }
+    }
+
+    fn exchange(seq: u32) -> Item {
+        let planned = Planned {
+            seq,
+            intended_ns: 5,
+            phase: Phase::Steady,
+            kind: RequestKind::Known,
+            path: "/recommend/1".to_owned(),
+            user: Some(1),
+        };
+        let outcome = Outcome::Answered {
+            ids: vec!["a+2000".to_owned()],
+        };
+        Item::Exchange(Exchange {
+            planned,
+            dispatched_ns: 6,
+            sent_ns: Some(7),
+            finished_ns: 8,
+            outcome,
+        })
+    }
+
+    #[test]
+    fn a_bundle_reads_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::begin(dir.path(), &manifest()).unwrap();
+        for seq in 0..100 {
+            writer.append(&exchange(seq)).unwrap();
+        }
+        writer.finish(1.5).unwrap();
+        let bundle = Bundle::read(dir.path()).unwrap();
+        assert!(bundle.finished() && !bundle.cut);
+        assert_eq!(bundle.items.len(), 101);
+        assert_eq!(bundle.items[3], exchange(3));
+        assert_eq!(bundle.manifest, manifest());
+    }
+
+    #[test]
+    fn a_bundle_cut_at_any_byte_reads_as_what_was_whole() {
+        let mut bytes = Vec::new();
+        for seq in 0..5 {
+            serde_json::to_writer(&mut bytes, &exchange(seq)).unwrap();
+            bytes.push(b'\n');
+        }
+        for cut in 0..bytes.len() {
+            let whole = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let (items, was_cut) = parse_items(&bytes[..cut]).unwrap();
+            assert_eq!(items.len(), whole);
+            assert_eq!(was_cut, cut > 0 && bytes[cut - 1] != b'\n');
+        }
+    }
+
+    #[test]
+    fn an_earlier_run_is_kept_aside_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        for run in 0..3 {
+            let mut writer = Writer::begin(dir.path(), &manifest()).unwrap();
+            writer.append(&exchange(run)).unwrap();
+            drop(writer);
+        }
+        for run in 0..2 {
+            let aside = Bundle::read(&dir.path().join(format!("interrupted-{}", run + 1))).unwrap();
+            assert_eq!(aside.items, [exchange(run)]);
+            assert!(!aside.finished());
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_item_is_told_with_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Writer::begin(dir.path(), &manifest()).unwrap());
+        fs::write(
+            dir.path().join(ITEMS),
+            "{\"item\":\"finished\",\"duration_s\":1}\n{\"item\":\"gift\"}\n",
+        )
+        .unwrap();
+        let error = Bundle::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("items.jsonl:2:1"), "{error}");
+    }
+}
