@@ -1,1 +1,3 @@
 //! The tests that go through the doors of the crate.
+
+mod layers;
