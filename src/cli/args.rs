@@ -1,0 +1,371 @@
+//! The command line: what may be said, and what each word means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The pretend movie-streaming company, and the grader of the services built for it
+#[derive(Debug, Parser)]
+#[command(name = "reelworld", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Start here:
+  reelworld demo                      see the whole loop on this machine, nothing to set up
+  reelworld check                     in a team's repository: where does the team stand
+  reelworld grade m1 submissions/*    in a course folder: grades with their evidence
+
+Exit codes: 0 all passed, 1 something failed, 2 arguments or course files at fault,
+3 nothing failed but something could not be told, 4 this machine cannot do it,
+70 our bug, 130 interrupted")]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Course folder whose files override the built-in course; the current folder if it holds a course.toml
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) course: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(super) color: Colour,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Colour {
+    /// On a terminal alone
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Plays the whole loop on this machine: world, starter, services, viewers, grades, pages
+    Demo(Demo),
+    /// Copies the built-in course to a folder, with a world key of its own, to edit
+    New(New),
+    /// Makes a team's repository for a milestone
+    #[command(subcommand)]
+    Starter(StarterCommand),
+    /// Tells a team where its service stands; not a grade
+    Check(Check),
+    /// Grades submissions, a folder each
+    Grade(Grade),
+    /// Shows a finished or interrupted run again, from its evidence
+    Report(Report),
+    /// Looks after rubrics
+    #[command(subcommand)]
+    Rubric(RubricCommand),
+    /// Plays the company without its doors: events to a file, to the terminal or to nowhere
+    Simulate(Simulate),
+    /// Tells what this machine can do, and what to install for the rest
+    Doctor(Doctor),
+    /// Prints completions for a shell
+    #[command(after_help = "Example:\n  reelworld completions bash > ~/.local/share/bash-completion/completions/reelworld")]
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Prints the man page
+    #[command(after_help = "Example:\n  reelworld man | man -l -")]
+    Man,
+    /// Holds another program on a leash (used by this program itself)
+    #[command(name = "__leash", hide = true)]
+    Leash {
+        /// Words for the leash, then the command
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
+}
+
+/// Plays the whole loop.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld demo
+  reelworld demo --out /tmp/tour --seed 3
+  reelworld demo --no-python        use the services that are built into this program")]
+pub(super) struct Demo {
+    /// Folder to leave everything in; must be new or an earlier demo's
+    #[arg(long, default_value = "reelworld-demo", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Seed of the practice world and of the traffic
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub(super) seed: u64,
+    /// Use the services built into this program even where there is a Python
+    #[arg(long)]
+    pub(super) no_python: bool,
+    /// Print the class as JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Copies the built-in course.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  reelworld new my-course && cd my-course && reelworld rubric lint")]
+pub(super) struct New {
+    /// Folder to make
+    #[arg(value_name = "DIR")]
+    pub(super) dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StarterCommand {
+    /// Writes a repository that works and leaves everything to improve
+    New(StarterNew),
+}
+
+/// Writes a starter repository.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld starter new m1 --team falcons
+  reelworld starter new m1 --team falcons --dir repos/falcons")]
+pub(super) struct StarterNew {
+    /// Milestone to start
+    #[arg(value_name = "MILESTONE")]
+    pub(super) milestone: String,
+    /// Name of the team: letters, digits, dots, hyphens and underscores
+    #[arg(long, value_name = "NAME")]
+    pub(super) team: String,
+    /// Folder to make; the team's name if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// Checks one's own service.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld check                                   builds and starts the service of this folder
+  reelworld check --service http://localhost:8082   asks one that is running already
+  reelworld check --replay slowest                  sends the slowest requests of the last check again")]
+pub(super) struct Check {
+    /// Milestone to check
+    #[arg(default_value = "m1", value_name = "MILESTONE")]
+    pub(super) milestone: String,
+    /// Address of a service that is running already, instead of starting the one of this folder
+    #[arg(long, value_name = "URL")]
+    pub(super) service: Option<String>,
+    /// Team's repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(super) dir: PathBuf,
+    /// Folder of the company's released data; data/ in the repository if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Seed of the traffic
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub(super) seed: u64,
+    /// Folder for evidence and report; .reelworld/check-SEED in the repository if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Send requests of the last check again and tell what comes back
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(super) replay: Option<Replay>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Which requests of the last check to send again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Replay {
+    /// The twenty that took longest
+    Slowest,
+    /// The first twenty that were not answered well
+    Failed,
+}
+
+/// Grades submissions.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld grade m1 submissions/* --out runs/m1 --trust
+  reelworld grade m1 submissions/* --out runs/m1 --trust --resume
+  reelworld grade m1 submissions/falcons --out runs/falcons --trust --seed 3 --json
+
+A submission is code that somebody else wrote, and building it is running it. There is no
+sandbox yet: the service runs as you, and can read and change what you can. --trust says
+that you know and accept this, or that this machine holds nothing worth protecting.")]
+pub(super) struct Grade {
+    /// Milestone to grade
+    #[arg(value_name = "MILESTONE")]
+    pub(super) milestone: String,
+    /// Submissions, a folder each
+    #[arg(required = true, value_name = "SUBMISSION")]
+    pub(super) submissions: Vec<PathBuf>,
+    /// Folder for evidence and reports
+    #[arg(long, value_name = "RUN")]
+    pub(super) out: PathBuf,
+    /// Run the submissions' code as the current user, without a sandbox
+    #[arg(long)]
+    pub(super) trust: bool,
+    /// Seed of the traffic
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(super) seed: u64,
+    /// Number of submissions graded at once; more than one shares the processors and disturbs latency
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) jobs: u16,
+    /// Continue an interrupted run: what is finished stays, the rest is measured
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// Print the class as JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Shows a run again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld report runs/m1                                the class table
+  reelworld report runs/m1/falcons --format html > falcons.html
+  reelworld report runs/m1/falcons --audience student --format json")]
+pub(super) struct Report {
+    /// Run folder, or the folder of one submission in it
+    #[arg(value_name = "RUN")]
+    pub(super) run: PathBuf,
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Terminal, value_name = "FORM")]
+    pub(super) format: ReportFormat,
+    /// Who will read it; students never see hidden criteria and notes to graders
+    #[arg(long, value_enum, default_value_t = ReportAudience::Staff, value_name = "WHO")]
+    pub(super) audience: ReportAudience,
+}
+
+/// Form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportFormat {
+    /// Text for a terminal
+    Terminal,
+    /// JSON, versioned, with a schema
+    Json,
+    /// One self-contained page
+    Html,
+    /// JUnit XML
+    Junit,
+}
+
+/// Reader of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportAudience {
+    /// The team
+    Student,
+    /// Instructors and assistants
+    Staff,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RubricCommand {
+    /// Tells all faults of rubrics, with file, line and column
+    #[command(after_help = "Examples:\n  reelworld rubric lint\n  reelworld rubric lint rubrics/m1.toml")]
+    Lint {
+        /// Rubric files; all of the course if none is given
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Prints the checklist that students get
+    #[command(after_help = "Example:\n  reelworld rubric handout m1 > CHECKLIST.md")]
+    Handout {
+        /// Milestone
+        #[arg(value_name = "MILESTONE")]
+        milestone: String,
+    },
+}
+
+/// Plays the company.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld simulate --users 20000 --movies 2000 --hours 2 --seed 7 --out movielog.csv
+  reelworld simulate --users 1000000 --movies 27000 --hours 1 --seed 7 --out null --json
+  reelworld simulate --hours 1 --out - | head")]
+pub(super) struct Simulate {
+    /// Number of users
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(super) users: u32,
+    /// Number of movies
+    #[arg(long, default_value_t = 2_000, value_name = "M", value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    pub(super) movies: u32,
+    /// Hours of company time
+    #[arg(long, default_value_t = 1.0, value_name = "H", value_parser = hours)]
+    pub(super) hours: f64,
+    /// Seed; the same seed gives the same bytes
+    #[arg(long, default_value_t = 7, value_name = "S")]
+    pub(super) seed: u64,
+    /// File to write, - for standard output, null for nowhere
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// Threads to use; the bytes are the same for any number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) threads: Option<u16>,
+    /// Print counts and times as JSON (on standard error when the events go to standard output)
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Tells what this machine can do.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  reelworld doctor --json")]
+pub(super) struct Doctor {
+    /// Print as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The most hours that one call may play: a year.
+const MOST_HOURS: f64 = 24.0 * 366.0;
+
+fn hours(text: &str) -> Result<f64, String> {
+    let hours: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if hours > 0.0 && hours <= MOST_HOURS {
+        Ok(hours)
+    } else {
+        Err(format!("`{text}` is not within 0 to {MOST_HOURS} hours"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_option_has_help_in_sentence_case_without_a_full_stop() {
+        fn walk(command: &clap::Command, faults: &mut Vec<String>) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let mut texts = vec![(command.get_name().to_owned(), about)];
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                texts.push((format!("{} {}", command.get_name(), argument.get_id()), help));
+            }
+            for (name, text) in texts {
+                let sentence = text.chars().next().is_some_and(char::is_uppercase);
+                if !sentence || text.ends_with('.') {
+                    faults.push(format!("`{name}`: `{text}`"));
+                }
+            }
+            let leaf = command.get_subcommands().next().is_none();
+            if leaf && !command.is_hide_set() && command.get_after_help().is_none() && command.get_name() != "help" {
+                faults.push(format!("`{}` has no example", command.get_name()));
+            }
+            for sub in command.get_subcommands() {
+                walk(sub, faults);
+            }
+        }
+        let mut faults = Vec::new();
+        let mut command = Cli::command();
+        command.build();
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            walk(sub, &mut faults);
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
