@@ -6,7 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The pretend movie-streaming company, and the grader of the services built for it
 #[derive(Debug, Parser)]
-#[command(name = "reelworld", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "reelworld",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "Start here:
   reelworld demo                      see the whole loop on this machine, nothing to set up
   reelworld check                     in a team's repository: where does the team stand
@@ -67,7 +72,9 @@ pub(super) enum Command {
     /// Tells what this machine can do, and what to install for the rest
     Doctor(Doctor),
     /// Prints completions for a shell
-    #[command(after_help = "Example:\n  reelworld completions bash > ~/.local/share/bash-completion/completions/reelworld")]
+    #[command(
+        after_help = "Example:\n  reelworld completions bash > ~/.local/share/bash-completion/completions/reelworld"
+    )]
     Completions {
         /// Shell to complete for
         shell: clap_complete::Shell,
@@ -348,7 +355,11 @@ mod tests {
                 }
             }
             let leaf = command.get_subcommands().next().is_none();
-            if leaf && !command.is_hide_set() && command.get_after_help().is_none() && command.get_name() != "help" {
+            if leaf
+                && !command.is_hide_set()
+                && command.get_after_help().is_none()
+                && command.get_name() != "help"
+            {
                 faults.push(format!("`{}` has no example", command.get_name()));
             }
             for sub in command.get_subcommands() {

@@ -75,10 +75,14 @@ mod tests {
     #[test]
     fn the_docs_hold_the_same_table() {
         let docs = include_str!("../../docs/reference/exit-codes.md");
-        let rows: Vec<String> =
-            Exit::ALL.iter().map(|exit| format!("| {} | {} |", exit.code(), exit.words())).collect();
-        let table: Vec<&str> =
-            docs.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit()).collect();
+        let rows: Vec<String> = Exit::ALL
+            .iter()
+            .map(|exit| format!("| {} | {} |", exit.code(), exit.words()))
+            .collect();
+        let table: Vec<&str> = docs
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+            .collect();
         assert_eq!(table, rows);
     }
 }

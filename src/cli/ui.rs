@@ -22,11 +22,19 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into(), hint: None }
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub(super) fn machine(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Machine, message: message.into(), hint: None }
+        Self {
+            exit: Exit::Machine,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

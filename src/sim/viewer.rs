@@ -1,0 +1,314 @@
+//! One viewer: when they come, what they choose, how long they watch, whether they rate.
+
+use crate::event::SimTime;
+use crate::seed::{Branch, Draws};
+use crate::world::{MovieIndex, Taste, UserId, World};
+
+/// One watching of one movie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Viewing {
+    /// Who.
+    pub user: UserId,
+    /// What.
+    pub movie: MovieIndex,
+    /// When the first minute began.
+    pub at: SimTime,
+    /// How many minutes were watched, at least 1.
+    pub minutes: u16,
+    /// The stars that were given after the last minute, if any.
+    pub stars: Option<u8>,
+}
+
+/// How viewers decide: the seam behind which richer behaviour goes.
+pub trait ViewerModel: Sync {
+    /// Chooses a movie that is not in `seen`; `slate` is a recommended list, best first, if there was one.
+    fn choose(
+        &self,
+        world: &World,
+        taste: &Taste,
+        slate: &[MovieIndex],
+        seen: &[u32],
+        draws: &mut Draws,
+    ) -> MovieIndex;
+    /// Returns how many minutes of a movie a viewer watches.
+    fn watch(&self, world: &World, user: UserId, taste: &Taste, movie: MovieIndex, draws: &mut Draws) -> u16;
+    /// Returns the stars that a viewer gives, if they give any.
+    fn rate(
+        &self,
+        world: &World,
+        user: UserId,
+        taste: &Taste,
+        watched: (MovieIndex, u16),
+        draws: &mut Draws,
+    ) -> Option<u8>;
+}
+
+/// Candidates that a viewer considers for one choice.
+const CONSIDERED: usize = 64;
+/// The temperature of the proposal: candidates are drawn in proportion to exp(this × appeal).
+const PROPOSAL: f64 = 0.6;
+/// The probability that a viewer who was shown a list takes their choice from it.
+const FROM_SLATE: f64 = 0.3;
+/// The exponent of position bias: the item in place k is examined with weight k to the minus this (Chaney et al. 2018).
+const POSITION: f64 = 0.8;
+/// Hazard of leaving a movie a minute, in its first minutes and afterwards, and how satisfaction lowers it.
+const FIRST_MINUTES: f64 = 8.0;
+const HAZARD_FIRST: f64 = 0.06;
+const HAZARD_LATER: f64 = 0.0025;
+/// Propensity to rate: base, strength of feeling, completion (logits).
+const RATE_BASE: f64 = -1.5;
+const RATE_FEELING: f64 = 0.45;
+const RATE_COMPLETED: f64 = 1.6;
+
+/// Multinomial logit over appeal and taste with Gumbel noise, on an importance-corrected consideration set.
+#[derive(Debug)]
+pub struct MnlViewer {
+    /// Walker's alias table of the proposal.
+    keep: Vec<f64>,
+    other: Vec<u32>,
+    log_weight: Vec<f64>,
+}
+
+impl MnlViewer {
+    /// Prepares the proposal for a world's catalogue.
+    pub fn new(world: &World) -> Self {
+        let weights: Vec<f64> = world
+            .movie_indices()
+            .map(|index| libm::exp(PROPOSAL * world.appeal(index)))
+            .collect();
+        let (keep, other) = alias_table(&weights);
+        let log_weight = world
+            .movie_indices()
+            .map(|index| PROPOSAL * world.appeal(index))
+            .collect();
+        Self {
+            keep,
+            other,
+            log_weight,
+        }
+    }
+
+    fn propose(&self, draws: &mut Draws) -> usize {
+        let bits = draws.bits();
+        let place = ((u128::from(bits >> 32) * self.keep.len() as u128) >> 32) as usize;
+        let coin = (bits & 0xffff_ffff) as f64 / 4_294_967_296.0;
+        if coin < self.keep[place] {
+            place
+        } else {
+            self.other[place] as usize
+        }
+    }
+}
+
+impl ViewerModel for MnlViewer {
+    fn choose(
+        &self,
+        world: &World,
+        taste: &Taste,
+        slate: &[MovieIndex],
+        seen: &[u32],
+        draws: &mut Draws,
+    ) -> MovieIndex {
+        let mut best = (f64::NEG_INFINITY, MovieIndex(0));
+        if !slate.is_empty() && draws.chance(FROM_SLATE) {
+            for (place, movie) in slate.iter().enumerate() {
+                let examined = -POSITION * libm::log(place as f64 + 1.0);
+                let utility = world.pull(taste, *movie) + examined + draws.gumbel();
+                if utility > best.0 && !seen.contains(&movie.0) {
+                    best = (utility, *movie);
+                }
+            }
+        }
+        let mut round = 0;
+        // A catalogue smaller than what somebody has seen would never give a new movie: after some rounds a repeat is taken.
+        while best.0 == f64::NEG_INFINITY {
+            round += 1;
+            for _ in 0..CONSIDERED {
+                let place = self.propose(draws);
+                let movie = MovieIndex(place as u32);
+                let utility = world.pull(taste, movie) - self.log_weight[place] + draws.gumbel();
+                if utility > best.0 && (round > 4 || !seen.contains(&movie.0)) {
+                    best = (utility, movie);
+                }
+            }
+        }
+        best.1
+    }
+
+    fn watch(&self, world: &World, user: UserId, taste: &Taste, movie: MovieIndex, draws: &mut Draws) -> u16 {
+        let felt = world.felt(user, taste, movie);
+        let patience = draws.exponential();
+        let first = HAZARD_FIRST * libm::exp(-0.9 * felt);
+        let later = HAZARD_LATER * libm::exp(-0.6 * felt);
+        let minutes = if patience < FIRST_MINUTES * first {
+            patience / first
+        } else {
+            FIRST_MINUTES + (patience - FIRST_MINUTES * first) / later
+        };
+        let runtime = world.movie(movie).runtime_min;
+        (minutes.min(f64::from(runtime)).ceil() as u16).clamp(1, runtime)
+    }
+
+    fn rate(
+        &self,
+        world: &World,
+        user: UserId,
+        taste: &Taste,
+        watched: (MovieIndex, u16),
+        draws: &mut Draws,
+    ) -> Option<u8> {
+        let (movie, minutes) = watched;
+        let felt = world.felt(user, taste, movie);
+        let completed = if minutes == world.movie(movie).runtime_min {
+            1.0
+        } else {
+            0.0
+        };
+        let logit = RATE_BASE + RATE_FEELING * felt.abs() + RATE_COMPLETED * completed;
+        let rates = draws.chance(1.0 / (1.0 + libm::exp(-logit)));
+        let occasion = draws.normal();
+        rates.then(|| world.stars(user, taste, movie, occasion))
+    }
+}
+
+/// Weights of the hours of a day, mean 1: an evening peak.
+const HOURS: [f64; 24] = [
+    0.75, 0.45, 0.28, 0.20, 0.17, 0.18, 0.25, 0.38, 0.52, 0.66, 0.78, 0.88, 0.98, 1.00, 1.00, 1.05, 1.18,
+    1.38, 1.68, 2.05, 2.35, 2.30, 1.95, 1.58,
+];
+/// Weights of the days of a week from Monday, mean 1.
+const DAYS: [f64; 7] = [0.88, 0.86, 0.88, 0.92, 1.10, 1.24, 1.12];
+
+/// Returns how busy an hour is, compared to the mean.
+pub(super) fn busyness(time: SimTime) -> f64 {
+    let hours = time.seconds().div_euclid(3600);
+    // The first of January 1970 was a Thursday.
+    let day = (hours.div_euclid(24) + 3).rem_euclid(7);
+    HOURS[hours.rem_euclid(24) as usize] * DAYS[day as usize]
+}
+
+/// What one viewer carries from hour to hour.
+#[derive(Debug, Clone)]
+pub struct Life {
+    user: UserId,
+    busy_until: i64,
+    seen: Vec<u32>,
+}
+
+impl Life {
+    /// Begins a life: nothing seen.
+    pub fn new(user: UserId) -> Self {
+        Self {
+            user,
+            busy_until: i64::MIN,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Plays the viewer for the hour that begins at `hour`, and appends what they begin to watch in it.
+    pub fn play_hour(
+        &mut self,
+        world: &World,
+        model: &dyn ViewerModel,
+        branch: &Branch,
+        hour: SimTime,
+        all: &mut Vec<Viewing>,
+    ) {
+        let Some(activity) = world.activity(self.user) else {
+            return;
+        };
+        let expected = activity / 720.0 * busyness(hour);
+        let hour_number = hour.seconds().div_euclid(3600).rem_euclid(1 << 24);
+        let mut draws = branch.at(u64::from(self.user.0) << 24 | hour_number as u64);
+        let count = poisson(expected, draws.unit());
+        if count == 0 {
+            return;
+        }
+        let mut starts: Vec<i64> = (0..count)
+            .map(|_| hour.seconds() + draws.below(3600) as i64)
+            .collect();
+        starts.sort_unstable();
+        let Some(taste) = world.taste(self.user) else {
+            return;
+        };
+        for start in starts {
+            if start < self.busy_until {
+                continue;
+            }
+            let movie = model.choose(world, &taste, &[], &self.seen, &mut draws);
+            let minutes = model.watch(world, self.user, &taste, movie, &mut draws);
+            let stars = model.rate(world, self.user, &taste, (movie, minutes), &mut draws);
+            self.seen.push(movie.0);
+            self.busy_until = start + i64::from(minutes) * 60 + 60;
+            all.push(Viewing {
+                user: self.user,
+                movie,
+                at: SimTime::from_seconds(start),
+                minutes,
+                stars,
+            });
+        }
+    }
+}
+
+/// Draws from the Poisson distribution by inversion of one uniform number; means here are far below 10.
+fn poisson(mean: f64, uniform: f64) -> u32 {
+    let mut term = libm::exp(-mean);
+    let mut sum = term;
+    let mut count = 0;
+    while uniform >= sum && count < 60 {
+        count += 1;
+        term *= mean / f64::from(count);
+        sum += term;
+    }
+    count
+}
+
+/// Builds an alias table (Walker 1977, Vose 1991): a draw in proportion to weights from one place and one coin.
+fn alias_table(weights: &[f64]) -> (Vec<f64>, Vec<u32>) {
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    let mut keep: Vec<f64> = weights.iter().map(|weight| weight / mean).collect();
+    let mut other: Vec<u32> = (0..weights.len() as u32).collect();
+    let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+        (0..weights.len()).partition(|place| keep[*place] < 1.0);
+    while let (Some(poor), Some(rich)) = (small.pop(), large.last().copied()) {
+        other[poor] = rich as u32;
+        keep[rich] -= 1.0 - keep[poor];
+        if keep[rich] < 1.0 {
+            large.pop();
+            small.push(rich);
+        }
+    }
+    (keep, other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Key;
+
+    #[test]
+    fn the_alias_table_draws_in_proportion() {
+        let weights = [1.0, 4.0, 0.5, 2.5];
+        let (keep, other) = alias_table(&weights);
+        let viewer = MnlViewer {
+            keep,
+            other,
+            log_weight: Vec::new(),
+        };
+        let mut draws = Key::from_seed(1).branch("alias").at(0);
+        let mut counts = [0.0; 4];
+        for _ in 0..80_000 {
+            counts[viewer.propose(&mut draws)] += 1.0 / 10_000.0;
+        }
+        for (count, weight) in counts.iter().zip(weights) {
+            assert!((count - weight).abs() < 0.1, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn hours_and_days_weigh_one_on_average() {
+        assert!((HOURS.iter().sum::<f64>() / 24.0 - 1.0).abs() < 0.01);
+        assert!((DAYS.iter().sum::<f64>() / 7.0 - 1.0).abs() < 0.01);
+    }
+}
