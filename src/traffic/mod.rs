@@ -1,1 +1,10 @@
-//! To be written.
+//! The viewers' requests: a schedule decided before anything is sent, and the driver that keeps to it.
+
+mod driver;
+mod schedule;
+mod target;
+mod timer;
+
+pub use driver::{DriveOptions, DriveReport, MAX_BODY, ask_once, drive};
+pub use schedule::{Population, Workload, phases, schedule};
+pub use target::{Target, resolve};

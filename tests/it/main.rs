@@ -1,3 +1,4 @@
 //! The tests that go through the doors of the crate.
 
 mod layers;
+mod traffic;
