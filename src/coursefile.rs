@@ -151,6 +151,11 @@ impl<'d> Section<'d> {
         self.find(key).is_some()
     }
 
+    /// Tells whether a key is there and holds a text, without reading it.
+    pub fn is_text(&self, key: &str) -> bool {
+        self.find(key).is_some_and(|value| value.get_ref().is_str())
+    }
+
     /// Returns the table's own name, empty for the root.
     pub fn name(&self) -> &str {
         &self.name

@@ -17,6 +17,10 @@ use crate::clock::Clock;
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    // The leash is another program in all but its file: it has its own signals and its own protocol.
+    if let Command::Leash { words } = &cli.command {
+        return crate::sandbox::run_leash(words);
+    }
     let ui = Ui::new(cli.global.color);
     match dispatch(cli, &ui) {
         Ok(exit) => exit.into(),

@@ -1,4 +1,5 @@
 //! The tests that go through the doors of the crate.
 
 mod layers;
+mod sandbox;
 mod traffic;

@@ -1,0 +1,362 @@
+//! Building and starting a service: each way to fail is a result with the evidence a student needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::leash::{Exit, Leash, descendants};
+use super::output::Tail;
+use super::spec::{Port, ServiceSpec};
+use crate::clock::Clock;
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A build.
+    pub build: Duration,
+    /// From the start to the first valid answer.
+    pub ready: Duration,
+}
+
+/// Where and with what a submission runs.
+#[derive(Debug, Clone)]
+pub struct Workplace {
+    /// The submission's folder.
+    pub dir: PathBuf,
+    /// A folder that is the program's home, for caches and temporary files.
+    pub home: PathBuf,
+    /// The environment, whole: nothing of ours is inherited.
+    pub env: BTreeMap<String, String>,
+}
+
+/// How often we look whether something has happened.
+const LOOK: Duration = Duration::from_millis(20);
+/// Between two probes of a service that is not ready.
+const PROBE: Duration = Duration::from_millis(100);
+/// How long the leash may take to end a tree and tell us so.
+const END: Duration = Duration::from_secs(8);
+
+/// How a build ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildEnd {
+    /// Well, after so many milliseconds.
+    Built(u128),
+    /// With another end.
+    Failed(Exit),
+    /// Not within the limit.
+    TimedOut,
+    /// The flag was set.
+    Interrupted,
+}
+
+/// Builds a submission; the lines are the end of its output.
+///
+/// # Errors
+/// When this machine cannot start the leash.
+pub fn build(
+    words: &[String],
+    place: &Workplace,
+    limits: Limits,
+    leash: &Leash,
+    clock: Clock,
+    stop: &AtomicBool,
+) -> io::Result<(BuildEnd, Vec<String>)> {
+    let begun = clock.elapsed();
+    let mut held = Held::start(words, place, leash, clock)?;
+    let end = loop {
+        if let Some(exit) = held.poll() {
+            break match exit {
+                Exit::Success => BuildEnd::Built((clock.elapsed() - begun).as_millis()),
+                other => BuildEnd::Failed(other),
+            };
+        }
+        if stop.load(Ordering::Relaxed) {
+            break BuildEnd::Interrupted;
+        }
+        if clock.elapsed() - begun > limits.build {
+            break BuildEnd::TimedOut;
+        }
+        clock.sleep(LOOK);
+    };
+    held.end();
+    Ok((end, held.tail.lines().0))
+}
+
+/// What a look at the service's route told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// A valid list.
+    Ready,
+    /// Nobody listens yet.
+    Silent(String),
+    /// Somebody answers, but not with a valid list.
+    Wrong(String),
+}
+
+/// Why a service did not become ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartFailure {
+    /// It ended by itself.
+    Exited(Exit),
+    /// Nobody listened on its port; it listened on these others.
+    NeverListened {
+        /// The port that was asked.
+        port: u16,
+        /// The ports on which its processes listened.
+        elsewhere: Vec<u16>,
+    },
+    /// It answered, but not the real route with a valid list.
+    NotReady {
+        /// What the last probe told.
+        last: String,
+        /// What `/health` told, if it was well there.
+        health: Option<String>,
+    },
+    /// Somebody else holds its fixed port: this machine's problem.
+    PortTaken(u16),
+    /// The flag was set.
+    Interrupted,
+}
+
+/// A start that went well or did not, with the end of the output.
+#[derive(Debug)]
+pub enum Start {
+    /// Ready after so many seconds.
+    Ready(Running, f64),
+    /// Not ready.
+    Failed(StartFailure, Vec<String>),
+}
+
+/// Starts a service and waits until its real route answers with a valid list.
+///
+/// `probe` asks a path on a port; `health` is asked once when the route never answered well.
+///
+/// # Errors
+/// When this machine cannot start the leash or gives no port.
+pub fn start(
+    spec: &ServiceSpec,
+    place: &Workplace,
+    limits: Limits,
+    leash: &Leash,
+    (clock, stop): (Clock, &AtomicBool),
+    probe: &mut dyn FnMut(SocketAddr, &str) -> Probe,
+) -> io::Result<Start> {
+    let port = match spec.port {
+        Port::Assigned => free_port()?,
+        Port::Fixed(port) if taken(port) => {
+            return Ok(Start::Failed(StartFailure::PortTaken(port), Vec::new()));
+        }
+        Port::Fixed(port) => port,
+    };
+    let mut place = place.clone();
+    place.env.extend(spec.env.clone());
+    place.env.insert("PORT".to_owned(), port.to_string());
+    let begun = clock.elapsed();
+    let mut held = Held::start(&spec.start.words(), &place, leash, clock)?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut wrong: Option<String> = None;
+    let failure = loop {
+        if let Some(exit) = held.poll() {
+            break StartFailure::Exited(exit);
+        }
+        if stop.load(Ordering::Relaxed) {
+            break StartFailure::Interrupted;
+        }
+        match probe(address, &spec.ready) {
+            Probe::Ready => {
+                let seconds = (clock.elapsed() - begun).as_secs_f64();
+                return Ok(Start::Ready(Running { held, address }, seconds));
+            }
+            Probe::Silent(_) => {}
+            Probe::Wrong(what) => wrong = Some(what),
+        }
+        if clock.elapsed() - begun > limits.ready {
+            break match wrong {
+                None => StartFailure::NeverListened {
+                    port,
+                    elsewhere: listening(held.id(), port),
+                },
+                Some(last) => {
+                    let health = match probe(address, "/health") {
+                        Probe::Wrong(what) if what.starts_with("200") => Some(what),
+                        _ => None,
+                    };
+                    StartFailure::NotReady { last, health }
+                }
+            };
+        }
+        clock.sleep(PROBE);
+    };
+    held.end();
+    Ok(Start::Failed(failure, held.tail.lines().0))
+}
+
+/// A service that runs; dropping it ends it.
+#[derive(Debug)]
+pub struct Running {
+    held: Held,
+    address: SocketAddr,
+}
+
+impl Running {
+    /// Returns where it is asked.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns how it ended by itself, if it did.
+    pub fn poll(&mut self) -> Option<Exit> {
+        self.held.poll()
+    }
+
+    /// Ends it with all its children; returns how it ended, the end of its output, and how many bytes it printed.
+    pub fn stop(mut self) -> (Exit, Vec<String>, u64) {
+        let exit = self.held.end();
+        let (lines, bytes) = self.held.tail.lines();
+        (exit, lines, bytes)
+    }
+}
+
+/// A process tree behind its leash.
+#[derive(Debug)]
+struct Held {
+    child: Child,
+    /// Closing it is the word to end.
+    rein: Option<ChildStdin>,
+    told: Receiver<String>,
+    exit: Option<Exit>,
+    tail: Tail,
+    clock: Clock,
+}
+
+impl Held {
+    fn start(words: &[String], place: &Workplace, leash: &Leash, clock: Clock) -> io::Result<Self> {
+        fs::create_dir_all(&place.home)?;
+        let mut command: Command = leash.command(words);
+        command.current_dir(&place.dir).env_clear().envs(&place.env);
+        command.env("HOME", &place.home).env("TMPDIR", &place.home);
+        let mut child = leash.spawn(&mut command)?;
+        let tail = Tail::default();
+        if let Some(stderr) = child.stderr.take() {
+            tail.drain(stderr);
+        }
+        let (send, told) = channel();
+        if let Some(mut stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                let mut line = String::new();
+                // The leash writes one short line; a bound keeps even a broken one from filling memory.
+                drop(Read::take(&mut stdout, 256).read_to_string(&mut line));
+                drop(send.send(line));
+            });
+        }
+        let rein = child.stdin.take();
+        Ok(Self {
+            child,
+            rein,
+            told,
+            exit: None,
+            tail,
+            clock,
+        })
+    }
+
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns how the command ended, once the leash has told and nothing of the tree is left.
+    fn poll(&mut self) -> Option<Exit> {
+        if self.exit.is_none()
+            && let Ok(line) = self.told.try_recv()
+        {
+            // A leash that told nothing was killed: as if the command had been.
+            self.exit = Some(Exit::from_line(&line).unwrap_or(Exit::Signalled(9)));
+            drop(self.child.wait());
+        }
+        self.exit
+    }
+
+    /// Ends the tree and waits for the leash to say so.
+    fn end(&mut self) -> Exit {
+        if let Some(exit) = self.poll() {
+            return exit;
+        }
+        drop(self.rein.take());
+        let begun = self.clock.elapsed();
+        while self.clock.elapsed() - begun < END {
+            if let Some(exit) = self.poll() {
+                return exit;
+            }
+            self.clock.sleep(LOOK);
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+        *self.exit.insert(Exit::Stopped)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Returns a port of the loopback that is free now. Somebody else may take it before the service does; then the start fails
+/// visibly and can be repeated.
+///
+/// # Errors
+/// When the system has none.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn taken(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_err()
+}
+
+/// Returns the ports other than `asked` on which the tree below a process listens, from /proc.
+fn listening(root: u32, asked: u16) -> Vec<u16> {
+    let mut inodes = BTreeSet::new();
+    for pid in descendants(root) {
+        for entry in fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let Ok(link) = fs::read_link(entry.path()) else {
+                continue;
+            };
+            let link = link.to_string_lossy().into_owned();
+            if let Some(inode) = link
+                .strip_prefix("socket:[")
+                .and_then(|rest| rest.strip_suffix(']'))
+            {
+                inodes.insert(inode.to_owned());
+            }
+        }
+    }
+    let mut ports = BTreeSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // Field 1 is the local address, 3 the state (0A listens), 9 the inode.
+            let (Some(local), Some(&"0A"), Some(inode)) = (fields.get(1), fields.get(3), fields.get(9))
+            else {
+                continue;
+            };
+            let port = local
+                .rsplit_once(':')
+                .and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+            if let Some(port) = port.filter(|port| *port != asked && inodes.contains(*inode)) {
+                ports.insert(port);
+            }
+        }
+    }
+    ports.into_iter().collect()
+}
