@@ -22,7 +22,7 @@ impl Timer {
             TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
         )?;
         Ok(Self {
-            inner: tokio::io::unix::AsyncFd::new(Descriptor(timer))?,
+            inner: tokio::io::unix::AsyncFd::try_new(Descriptor(timer))?,
             clock,
         })
     }
