@@ -1,1 +1,452 @@
-//! To be written.
+//! The course: its files, those of the current folder before those that are built in, and what they say.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use include_dir::{Dir, DirEntry, include_dir};
+
+use crate::coursefile::{Document, Fault, Faults, Section};
+use crate::release::ReleaseSpec;
+use crate::rubric::Rubric;
+use crate::sandbox::Limits;
+use crate::scorecard::MeasureInfo;
+use crate::seed::Key;
+use crate::traffic::Workload;
+use crate::world::{Profile, WorldSpec};
+
+static ASSIGNMENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assignments");
+static RUBRICS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rubrics");
+static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+static COURSE: &str = include_str!("../course.toml");
+
+/// The seed of the practice world, whose key is public.
+const PRACTICE: u64 = 0;
+
+/// Where a course's files come from.
+#[derive(Debug, Clone)]
+pub struct CourseFiles {
+    folder: Option<PathBuf>,
+}
+
+/// A file of the course: what it is called and what it holds.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The name for messages.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+impl CourseFiles {
+    /// Takes the files of a folder before the built-in ones; without a folder, those of the current one if it is a course's.
+    pub fn open(folder: Option<&Path>) -> Self {
+        let here = || Path::new("course.toml").is_file().then(|| PathBuf::from("."));
+        Self {
+            folder: folder.map(Path::to_owned).or_else(here),
+        }
+    }
+
+    /// Returns a file of the course by its path from the course's top; none if there is no such file.
+    ///
+    /// # Errors
+    /// When a file of the folder is there and cannot be read.
+    pub fn read(&self, path: &str) -> Result<Option<Source>, Faults> {
+        if let Some(folder) = &self.folder {
+            let file = folder.join(path);
+            match fs::read_to_string(&file) {
+                Ok(text) => {
+                    return Ok(Some(Source {
+                        name: shown(&file),
+                        text,
+                    }));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(whole(&shown(&file), format!("cannot be read: {error}"))),
+            }
+        }
+        Ok(built_in(path).map(|text| Source {
+            name: path.to_owned(),
+            text: text.to_owned(),
+        }))
+    }
+
+    fn need(&self, path: &str) -> Result<Source, Faults> {
+        self.read(path)?
+            .ok_or_else(|| whole(path, "there is no such file in the course".to_owned()))
+    }
+
+    /// Returns the paths of all rubrics: those of the folder and the built-in ones.
+    pub fn rubrics(&self) -> Vec<String> {
+        let mut paths: Vec<String> = RUBRICS
+            .files()
+            .map(|file| format!("rubrics/{}", file.path().display()))
+            .collect();
+        let own = self
+            .folder
+            .as_ref()
+            .and_then(|folder| fs::read_dir(folder.join("rubrics")).ok());
+        for entry in own.into_iter().flatten().flatten() {
+            let path = format!("rubrics/{}", entry.file_name().to_string_lossy());
+            if Path::new(&path)
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// Returns the files of a template: path from the template's top, and content. Files of the folder come before built-in ones.
+    pub fn template(&self, name: &str) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+        if let Some(dir) = TEMPLATES.get_dir(name) {
+            collect(dir, name, &mut files);
+        }
+        for (path, content) in &mut files {
+            let own = self
+                .folder
+                .as_ref()
+                .map(|folder| folder.join("templates").join(name).join(&path));
+            if let Some(Ok(text)) = own.map(fs::read) {
+                *content = text;
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// Returns the course.
+    ///
+    /// # Errors
+    /// All faults of `course.toml`.
+    pub fn course(&self) -> Result<Course, Faults> {
+        let source = self.need("course.toml")?;
+        let mut course = Course::parse(&source.name, &source.text)?;
+        if let Some(folder) = &self.folder {
+            let path = folder.join(&course.key_file);
+            if let Ok(text) = fs::read_to_string(&path) {
+                course.key = Key::parse(&text).map_err(|error| whole(&shown(&path), error.to_string()))?;
+                course.practice = false;
+            }
+        }
+        Ok(course)
+    }
+
+    /// Returns a milestone's assignment.
+    ///
+    /// # Errors
+    /// All faults of its file.
+    pub fn assignment(&self, milestone: &str) -> Result<(Assignment, Source), Faults> {
+        let source = self.need(&format!("assignments/{milestone}/assignment.toml"))?;
+        Ok((Assignment::parse(&source.name, &source.text)?, source))
+    }
+
+    /// Returns a rubric by its path.
+    ///
+    /// # Errors
+    /// All faults of its file.
+    pub fn rubric(&self, path: &str, measures: &[MeasureInfo]) -> Result<(Rubric, Source), Faults> {
+        let source = self.need(path)?;
+        Ok((Rubric::parse(&source.name, &source.text, measures)?, source))
+    }
+
+    /// Returns a milestone's handout.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn handout(&self, milestone: &str) -> Result<String, Faults> {
+        Ok(self.need(&format!("assignments/{milestone}/handout.md"))?.text)
+    }
+}
+
+/// Returns every file of the built-in course, for copying.
+pub fn built_in_files() -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![("course.toml".to_owned(), COURSE.as_bytes().to_vec())];
+    for (top, dir) in [
+        ("assignments", &ASSIGNMENTS),
+        ("rubrics", &RUBRICS),
+        ("templates", &TEMPLATES),
+    ] {
+        let mut inner = Vec::new();
+        collect(dir, "", &mut inner);
+        files.extend(
+            inner
+                .into_iter()
+                .map(|(path, content)| (format!("{top}/{path}"), content)),
+        );
+    }
+    files
+}
+
+fn collect(dir: &Dir<'_>, top: &str, files: &mut Vec<(String, Vec<u8>)>) {
+    for entry in dir.entries() {
+        match entry {
+            DirEntry::Dir(inner) => collect(inner, top, files),
+            DirEntry::File(file) => {
+                let path = file.path().strip_prefix(top).unwrap_or(file.path());
+                files.push((path.to_string_lossy().into_owned(), file.contents().to_vec()));
+            }
+        }
+    }
+}
+
+fn built_in(path: &str) -> Option<&'static str> {
+    if path == "course.toml" {
+        return Some(COURSE);
+    }
+    let (top, rest) = path.split_once('/')?;
+    let dir = match top {
+        "assignments" => &ASSIGNMENTS,
+        "rubrics" => &RUBRICS,
+        "templates" => &TEMPLATES,
+        _ => return None,
+    };
+    dir.get_file(rest)?.contents_utf8()
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
+}
+
+fn whole(file: &str, message: String) -> Faults {
+    Faults(vec![Fault {
+        file: file.to_owned(),
+        line: 1,
+        column: 1,
+        message,
+        hint: None,
+    }])
+}
+
+/// What `course.toml` says, and the key of its world.
+#[derive(Debug, Clone)]
+pub struct Course {
+    /// The course's name.
+    pub name: String,
+    /// The world's size and contract.
+    pub world: WorldSpec,
+    /// How much data is released.
+    pub release: ReleaseSpec,
+    /// The world's key.
+    pub key: Key,
+    /// Whether the key is the public one of the practice world.
+    pub practice: bool,
+    key_file: String,
+}
+
+impl Course {
+    fn parse(file: &str, text: &str) -> Result<Self, Faults> {
+        let document = Document::parse(file, text)?;
+        let root = document.root();
+        schema(&root, "reelworld/course/v1");
+        let name = root.required_text("name");
+        let profile = root
+            .choice(
+                "profile",
+                &[("classic", Profile::Classic), ("current", Profile::Current)],
+            )
+            .unwrap_or(Profile::Classic);
+        let mut world = WorldSpec {
+            users: 20_000,
+            movies: 2_000,
+            profile,
+        };
+        let mut key_file = "world.key".to_owned();
+        if let Some(section) = root.table("world") {
+            world.users = whole_number(&section, "users", 100..=10_000_000).unwrap_or(world.users);
+            world.movies = whole_number(&section, "movies", 50..=100_000).unwrap_or(world.movies);
+            key_file = section.text("key_file").unwrap_or(key_file);
+            section.finish();
+        }
+        let mut release = ReleaseSpec {
+            users: 3_000,
+            days: 30,
+            heldout_days: 7,
+        };
+        if let Some(section) = root.table("release") {
+            release.users = whole_number(&section, "users", 50..=1_000_000).unwrap_or(release.users);
+            release.days = whole_number(&section, "days", 1..=365).unwrap_or(release.days);
+            release.heldout_days =
+                whole_number(&section, "heldout_days", 1..=60).unwrap_or(release.heldout_days);
+            section.finish();
+        }
+        root.finish();
+        document.finish()?;
+        Ok(Self {
+            name,
+            world,
+            release,
+            key: Key::from_seed(PRACTICE),
+            practice: true,
+            key_file,
+        })
+    }
+}
+
+fn schema(root: &Section<'_>, wanted: &str) {
+    root.require("schema");
+    if root.text("schema").is_some_and(|schema| schema != wanted) {
+        root.fault_at(
+            "schema",
+            "this is no file of a version that we read",
+            Some(format!("`{wanted}`")),
+        );
+    }
+}
+
+fn whole_number(section: &Section<'_>, key: &str, range: std::ops::RangeInclusive<i64>) -> Option<u32> {
+    section
+        .integer_in(key, range)
+        .and_then(|number| u32::try_from(number).ok())
+}
+
+/// What a milestone asks of a service, and how much.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The milestone.
+    pub id: String,
+    /// The path of its rubric.
+    pub rubric: String,
+    /// The limit within which an answer counts.
+    pub deadline: Duration,
+    /// The contract's port.
+    pub port: u16,
+    /// What is asked.
+    pub workload: Workload,
+    /// How long building and starting may take.
+    pub limits: Limits,
+}
+
+impl Assignment {
+    fn parse(file: &str, text: &str) -> Result<Self, Faults> {
+        let document = Document::parse(file, text)?;
+        let root = document.root();
+        schema(&root, "reelworld/assignment/v1");
+        let id = root.required_text("id");
+        let rubric = root.required_text("rubric");
+        let mut deadline = Duration::from_millis(800);
+        let mut port = 8082;
+        root.require("contract");
+        if let Some(contract) = root.table("contract") {
+            if let Some(ms) = contract.integer_in("deadline_ms", 1..=60_000) {
+                deadline = Duration::from_millis(ms.unsigned_abs());
+            }
+            port = contract
+                .integer_in("port", 1..=65_535)
+                .map_or(port, |port| port as u16);
+            contract.finish();
+        }
+        root.require("workload");
+        let workload = root.table("workload").map_or_else(no_workload, |section| {
+            let number = |key: &str, most: f64| {
+                section.require(key);
+                section.number_in(key, 0.0..=most).unwrap_or_default()
+            };
+            let span = |name: &str| {
+                (
+                    number(&format!("{name}_s"), 86_400.0),
+                    number(&format!("{name}_rate"), 5_000.0),
+                )
+            };
+            let workload = Workload {
+                warmup: span("warmup"),
+                steady: span("steady"),
+                peak: span("peak"),
+                odd_share: number("odd_share", 0.5),
+                new_share: number("new_share", 0.5),
+                probes: whole_number(&section, "probes", 50..=1_000_000).unwrap_or(50),
+            };
+            section.finish();
+            workload
+        });
+        let mut limits = Limits {
+            build: Duration::from_secs(300),
+            ready: Duration::from_secs(60),
+        };
+        if let Some(section) = root.table("limits") {
+            let seconds = |key: &str, usual: Duration| {
+                section
+                    .number_in(key, 0.1..=86_400.0)
+                    .map_or(usual, Duration::from_secs_f64)
+            };
+            limits.build = seconds("build_s", limits.build);
+            limits.ready = seconds("ready_s", limits.ready);
+            section.finish();
+        }
+        root.finish();
+        document.finish()?;
+        Ok(Self {
+            id,
+            rubric,
+            deadline,
+            port,
+            workload,
+            limits,
+        })
+    }
+}
+
+fn no_workload() -> Workload {
+    let none = (0.0, 0.0);
+    Workload {
+        warmup: none,
+        steady: none,
+        peak: none,
+        odd_share: 0.0,
+        new_share: 0.0,
+        probes: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_course_has_no_faults() {
+        let files = CourseFiles { folder: None };
+        let course = files.course().unwrap();
+        assert!(course.practice);
+        let (assignment, _) = files.assignment("m1").unwrap();
+        assert_eq!(assignment.deadline, Duration::from_millis(800));
+        assert!(files.handout("m1").unwrap().contains("/recommend/"));
+        assert_eq!(files.rubrics(), ["rubrics/m1.toml"]);
+    }
+
+    #[test]
+    fn a_file_of_the_folder_comes_before_the_built_in_one_and_its_key_is_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(
+            dir.path().join("course.toml"),
+            "schema = 'reelworld/course/v1'\nname = 'x'\nworld = { users = 500 }\n",
+        )
+        .unwrap();
+        let key = Key::from_seed(99);
+        fs::write(dir.path().join("world.key"), key.to_hex()).unwrap();
+        let course = CourseFiles::open(Some(dir.path())).course().unwrap();
+        assert_eq!(
+            (course.world.users, course.practice, course.key),
+            (500, false, key)
+        );
+    }
+
+    #[test]
+    fn faults_of_a_course_are_told_at_once() {
+        let text = "schema = 'reelworld/course/v1'\nname = 'x'\nprofile = 'clasic'\n[world]\nuser = 3\n";
+        let faults = Course::parse("course.toml", text).unwrap_err().to_string();
+        assert!(
+            faults
+                .contains("course.toml:3:11: `profile` cannot be `clasic`\n  hint: did you mean `classic`?"),
+            "{faults}"
+        );
+        assert!(
+            faults.contains("course.toml:5:1: unknown key `user`\n  hint: did you mean `users`?"),
+            "{faults}"
+        );
+    }
+}
