@@ -4,48 +4,171 @@ use crate::scorecard::{MeasureInfo, Method};
 
 /// Every measure, in the order in which reports list them. `docs/reference/metrics.md` holds the definitions.
 pub const MEASURES: &[MeasureInfo] = &[
-    fact("service.starts", "the service builds, starts and answers its real route before the limit"),
-    census("answers.count", "count", "successful answers: in time, status 200, a valid list"),
-    sampled("answers.valid_share", "share", "of the requests of known users, those answered with a valid list, however late"),
-    sampled("answers.in_time_share", "share", "of all requests at the ordinary rate, those answered successfully in time"),
-    sampled("answers.peak_in_time_share", "share", "of all requests at the highest rate, those answered successfully in time"),
-    census("availability.share", "share", "of the ten-second slices of the run, those with at least one successful answer"),
-    census("throughput.rps", "rps", "successful answers a second, over the measured phases"),
-    sampled("latency.p50_ms", "ms", "the median latency at the ordinary rate, from the intended time"),
-    sampled("latency.p95_ms", "ms", "the 95th percentile of latency at the ordinary rate, from the intended time"),
-    sampled("latency.p99_ms", "ms", "the 99th percentile of latency at the ordinary rate, from the intended time"),
-    census("odd.handled_share", "share", "of the odd requests, those that got an HTTP answer below 500 in time"),
-    sampled("new_users.valid_share", "share", "of the requests of users without history, those answered successfully"),
-    census("personalised.share", "share", "of all requests, those answered with a list that is made for the user"),
-    truth("accuracy.score", "score", "expected enjoyment of the lists: 0 is the most popular list, 1 the oracle's"),
-    sampled("accuracy.ndcg_at_20", "score", "NDCG@20 on what the users watched afterwards"),
-    sampled("accuracy.hit_rate_at_20", "share", "of the users, those who watched one of the 20 afterwards"),
-    sampled("accuracy.recall_at_20", "share", "of what a user watched afterwards, the part that was among the 20"),
-    sampled("accuracy.ndcg_lift", "score", "NDCG@20 on held-out behaviour minus that of the most popular list, user by user"),
-    truth("fairness.gap", "score", "the largest gap of regret to the oracle between a group of users and the rest"),
-    sampled("fairness.ndcg_gap", "score", "the largest gap of NDCG@20 on held-out behaviour between a group of users and the rest"),
-    census("coverage.share", "share", "of the catalogue, the part that was recommended to anybody"),
-    census("novelty.bits", "bits", "how rarely watched the recommended movies are: mean -log2 of their share of viewers"),
-    census("diversity.ild", "score", "how different the movies of one list are: mean Jaccard distance of their genres"),
-    census("exposure.gini", "score", "how unequally exposure falls on the catalogue: 0 is equal, 1 is one movie alone"),
-    census("exposure.top_share", "share", "the share of all exposure that the twenty most exposed movies get"),
+    fact(
+        "service.starts",
+        "the service builds, starts and answers its real route before the limit",
+    ),
+    census(
+        "answers.count",
+        "count",
+        "successful answers: in time, status 200, a valid list",
+    ),
+    sampled(
+        "answers.valid_share",
+        "share",
+        "of the answers that came back to known users, those that are valid lists",
+    ),
+    sampled(
+        "answers.in_time_share",
+        "share",
+        "of all requests at the ordinary rate, those answered successfully in time",
+    ),
+    sampled(
+        "answers.peak_in_time_share",
+        "share",
+        "of all requests at the highest rate, those answered successfully in time",
+    ),
+    census(
+        "availability.share",
+        "share",
+        "of the seconds of the run in which somebody asked, those with a successful answer",
+    ),
+    census(
+        "throughput.rps",
+        "rps",
+        "successful answers a second, over the measured phases",
+    ),
+    sampled(
+        "latency.p50_ms",
+        "ms",
+        "the median latency at the ordinary rate, from the intended time",
+    ),
+    sampled(
+        "latency.p95_ms",
+        "ms",
+        "the 95th percentile of latency at the ordinary rate, from the intended time",
+    ),
+    sampled(
+        "latency.p99_ms",
+        "ms",
+        "the 99th percentile of latency at the ordinary rate, from the intended time",
+    ),
+    census(
+        "odd.handled_share",
+        "share",
+        "of the odd requests, those that got an HTTP answer below 500 in time",
+    ),
+    sampled(
+        "new_users.valid_share",
+        "share",
+        "of the requests of users without history, those answered successfully",
+    ),
+    census(
+        "personalised.share",
+        "share",
+        "of all requests, those answered with a list that is made for the user",
+    ),
+    truth(
+        "accuracy.score",
+        "score",
+        "expected enjoyment of the lists: 0 is the most popular list, 1 the oracle's",
+    ),
+    sampled(
+        "accuracy.ndcg_at_20",
+        "score",
+        "NDCG@20 on what the users watched afterwards",
+    ),
+    sampled(
+        "accuracy.hit_rate_at_20",
+        "share",
+        "of the users, those who watched one of the 20 afterwards",
+    ),
+    sampled(
+        "accuracy.recall_at_20",
+        "share",
+        "of what a user watched afterwards, the part that was among the 20",
+    ),
+    sampled(
+        "accuracy.ndcg_lift",
+        "score",
+        "NDCG@20 on held-out behaviour minus that of the most popular list, user by user",
+    ),
+    truth(
+        "fairness.gap",
+        "score",
+        "the largest gap of regret to the oracle between a group of users and the rest",
+    ),
+    sampled(
+        "fairness.ndcg_gap",
+        "score",
+        "the largest gap of NDCG@20 on held-out behaviour between a group of users and the rest",
+    ),
+    census(
+        "coverage.share",
+        "share",
+        "of the catalogue, the part that was recommended to anybody",
+    ),
+    census(
+        "novelty.bits",
+        "bits",
+        "how rarely watched the recommended movies are: mean -log2 of their share of viewers",
+    ),
+    census(
+        "diversity.ild",
+        "score",
+        "how different the movies of one list are: mean Jaccard distance of their genres",
+    ),
+    census(
+        "exposure.gini",
+        "score",
+        "how unequally exposure falls on the catalogue: 0 is equal, 1 is one movie alone",
+    ),
+    census(
+        "exposure.top_share",
+        "share",
+        "the share of all exposure that the twenty most exposed movies get",
+    ),
 ];
 
 const fn fact(id: &'static str, about: &'static str) -> MeasureInfo {
-    MeasureInfo { id, unit: "fact", method: Method::Fact, in_check: true, about }
+    MeasureInfo {
+        id,
+        unit: "fact",
+        method: Method::Fact,
+        in_check: true,
+        about,
+    }
 }
 
 const fn census(id: &'static str, unit: &'static str, about: &'static str) -> MeasureInfo {
-    MeasureInfo { id, unit, method: Method::Census, in_check: true, about }
+    MeasureInfo {
+        id,
+        unit,
+        method: Method::Census,
+        in_check: true,
+        about,
+    }
 }
 
 const fn sampled(id: &'static str, unit: &'static str, about: &'static str) -> MeasureInfo {
-    MeasureInfo { id, unit, method: Method::Sampled, in_check: true, about }
+    MeasureInfo {
+        id,
+        unit,
+        method: Method::Sampled,
+        in_check: true,
+        about,
+    }
 }
 
 /// A measure that needs the truth, which a student's copy does not have.
 const fn truth(id: &'static str, unit: &'static str, about: &'static str) -> MeasureInfo {
-    MeasureInfo { id, unit, method: Method::Sampled, in_check: false, about }
+    MeasureInfo {
+        id,
+        unit,
+        method: Method::Sampled,
+        in_check: false,
+        about,
+    }
 }
 
 /// Returns what is known of a measure.
@@ -60,15 +183,25 @@ mod tests {
     #[test]
     fn every_measure_is_defined_in_the_docs() {
         let docs = include_str!("../../docs/reference/metrics.md");
-        let missing: Vec<&str> =
-            MEASURES.iter().map(|measure| measure.id).filter(|id| !docs.contains(&format!("`{id}`"))).collect();
-        assert!(missing.is_empty(), "docs/reference/metrics.md does not define {missing:?}");
+        let missing: Vec<&str> = MEASURES
+            .iter()
+            .map(|measure| measure.id)
+            .filter(|id| !docs.contains(&format!("`{id}`")))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "docs/reference/metrics.md does not define {missing:?}"
+        );
     }
 
     #[test]
     fn no_measure_has_two_rows() {
         for (place, measure) in MEASURES.iter().enumerate() {
-            assert!(MEASURES[place + 1..].iter().all(|other| other.id != measure.id), "`{}`", measure.id);
+            assert!(
+                MEASURES[place + 1..].iter().all(|other| other.id != measure.id),
+                "`{}`",
+                measure.id
+            );
         }
     }
 }

@@ -1,1 +1,9 @@
-//! To be written.
+//! Grading: measure a submission into a bundle of evidence, then decide from the bundle alone.
+
+mod judge;
+mod measure;
+mod measures;
+
+pub use judge::{Judged, judge, scorecard};
+pub use measure::{Ground, Job, MeasureError, Subject, Tools, measure};
+pub use measures::{MEASURES, info};

@@ -1,0 +1,614 @@
+//! Measuring one submission: build, start, ask, look at what came back, end; each step is evidence as it happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::course::Assignment;
+use crate::evidence::{
+    BundleError, CatalogueFacts, EnjoymentScore, Item, Manifest, ObservedScore, StageEnd, TrafficEnd,
+    UserScore, Writer,
+};
+use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
+use crate::metrics::accuracy::{expected_enjoyment, oracle};
+use crate::metrics::ranking::{self, Grades};
+use crate::release::{ReadRelease, Release, groups};
+use crate::sandbox::{
+    BuildEnd, Exit, Leash, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
+};
+use crate::seed::Key;
+use crate::traffic::{DriveOptions, Population, Target, ask_once, drive, phases, schedule};
+use crate::world::{UserId, World};
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A service that is running already.
+    Address(Target),
+    /// A repository: its folder's environment and how it says it is started.
+    Repository(Box<ServiceSpec>, Workplace),
+    /// A repository whose `reelworld.toml` is missing or broken: the text of its faults.
+    Unstartable(String),
+}
+
+/// What the grader knows of the world.
+#[derive(Debug)]
+pub enum Ground {
+    /// The truth: the world, and what was released of it.
+    Truth {
+        /// The world.
+        world: World,
+        /// The release.
+        release: Release,
+    },
+    /// What a student has: the released data.
+    Released(ReadRelease),
+}
+
+impl Catalogue for Ground {
+    fn holds(&self, id: &str) -> bool {
+        self.place(id).is_some()
+    }
+}
+
+/// The places in a list that count.
+const K: usize = 20;
+/// The most users without history that the schedule draws from.
+const NEW_USERS: usize = 2_000;
+/// The time that one probe of the real route may take.
+const PROBE: Duration = Duration::from_secs(3);
+
+impl Ground {
+    /// Returns the place of a movie in the catalogue.
+    fn place(&self, id: &str) -> Option<usize> {
+        match self {
+            Self::Truth { world, .. } => world.movie_index(id).map(|index| index.0 as usize),
+            Self::Released(release) => release.movies.iter().position(|movie| movie == id),
+        }
+    }
+
+    fn population(&self) -> Population {
+        match self {
+            Self::Truth { world, release } => {
+                let known: Vec<u32> = release.users.iter().map(|id| id.0).collect();
+                Population {
+                    new: others(&known, world.spec().users),
+                    known,
+                    max_user: world.spec().users,
+                }
+            }
+            Self::Released(release) => {
+                let known: Vec<u32> = release.users.keys().copied().collect();
+                Population {
+                    new: others(&known, release.company_users),
+                    known,
+                    max_user: release.company_users,
+                }
+            }
+        }
+    }
+}
+
+/// Returns users who are not among the known, spread over all numbers.
+fn others(known: &[u32], users: u32) -> Vec<u32> {
+    let set: BTreeSet<u32> = known.iter().copied().collect();
+    let step = (users as usize / (NEW_USERS * 2)).max(1);
+    (1..=users)
+        .step_by(step)
+        .filter(|user| !set.contains(user))
+        .take(NEW_USERS)
+        .collect()
+}
+
+/// What measuring needs of this process.
+#[derive(Clone, Copy)]
+pub struct Tools<'a> {
+    /// The clock.
+    pub clock: Clock,
+    /// The flag that stops the run.
+    pub stop: &'a AtomicBool,
+    /// How programs are held.
+    pub leash: &'a Leash,
+    /// Told of each step.
+    pub progress: &'a (dyn Fn(&str) + Sync),
+}
+
+/// One measuring to do.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// What is measured.
+    pub subject: Subject,
+    /// What we know.
+    pub ground: &'a Ground,
+    /// What is asked.
+    pub assignment: &'a Assignment,
+    /// The seed of the traffic.
+    pub seed: u64,
+    /// What the bundle is about.
+    pub manifest: Manifest,
+    /// The bundle's folder.
+    pub bundle: PathBuf,
+}
+
+/// Why measuring could not be done: always ours or the machine's.
+#[derive(Debug)]
+pub enum MeasureError {
+    /// The evidence can't be written.
+    Bundle(BundleError),
+    /// The system refused something.
+    System(io::Error),
+    /// The flag was set; the bundle is valid and incomplete.
+    Interrupted,
+}
+
+impl fmt::Display for MeasureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundle(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for MeasureError {}
+
+impl From<BundleError> for MeasureError {
+    fn from(error: BundleError) -> Self {
+        Self::Bundle(error)
+    }
+}
+
+impl From<io::Error> for MeasureError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Measures one submission into its bundle.
+///
+/// # Errors
+/// When the evidence can't be written, the machine refuses, or the run is stopped. How the submission fares is no error.
+pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
+    let begun = tools.clock.elapsed();
+    let mut bundle = Writer::begin(&job.bundle, &job.manifest)?;
+    let begun_well = match &job.subject {
+        Subject::Address(target) => reach(job, target, &mut bundle)?.then(|| (target.clone(), None)),
+        Subject::Repository(spec, place) => boot(job, spec, place, tools, &mut bundle)?,
+        Subject::Unstartable(faults) => {
+            bundle.append(&Item::Start(StageEnd {
+                command: "reelworld.toml".to_owned(),
+                what: "the repository does not say how its service is started".to_owned(),
+                evidence: faults.lines().map(str::to_owned).collect(),
+                ..StageEnd::default()
+            }))?;
+            None
+        }
+    };
+    if let Some((target, running)) = begun_well {
+        let asked = ask_all(job, &target, tools, &mut bundle);
+        if let Some(running) = running {
+            bundle.append(&Item::End(end(running)))?;
+        }
+        let exchanges = asked?;
+        look(job, &exchanges, &mut bundle)?;
+    }
+    bundle.finish((tools.clock.elapsed() - begun).as_secs_f64())?;
+    Ok(())
+}
+
+fn reach(job: &Job<'_>, target: &Target, bundle: &mut Writer) -> Result<bool, MeasureError> {
+    let outcome = ask_once(target, "/recommend/1", PROBE, job.ground)?;
+    let ok = matches!(outcome, Outcome::Answered { .. });
+    bundle.append(&Item::Start(StageEnd {
+        ok,
+        command: format!("http://{}", target.host),
+        what: if ok {
+            "answers".to_owned()
+        } else {
+            "does not answer its real route with a valid list".to_owned()
+        },
+        evidence: vec![
+            "asked GET /recommend/1".to_owned(),
+            format!("got {}", outcome.describe()),
+        ],
+        ..StageEnd::default()
+    }))?;
+    Ok(ok)
+}
+
+type Booted = Option<(Target, Option<Running>)>;
+
+fn boot(
+    job: &Job<'_>,
+    spec: &ServiceSpec,
+    place: &Workplace,
+    tools: Tools<'_>,
+    bundle: &mut Writer,
+) -> Result<Booted, MeasureError> {
+    let limits = job.assignment.limits;
+    if let Some(command) = &spec.build {
+        (tools.progress)("building");
+        let (ended, log_tail) = build(
+            &command.words(),
+            place,
+            limits,
+            tools.leash,
+            tools.clock,
+            tools.stop,
+        )?;
+        let (ok, what) = match ended {
+            BuildEnd::Built(ms) => (true, format!("built in {:.1} s", ms as f64 / 1000.0)),
+            BuildEnd::Failed(exit) => (false, format!("the build {}", exit.describe())),
+            BuildEnd::TimedOut => (
+                false,
+                format!("the build did not end within {} s", limits.build.as_secs()),
+            ),
+            BuildEnd::Interrupted => return Err(MeasureError::Interrupted),
+        };
+        let hint =
+            (!ok).then(|| "run the build command of reelworld.toml by hand, in a fresh clone".to_owned());
+        bundle.append(&Item::Build(StageEnd {
+            ok,
+            command: command.display(),
+            what,
+            hint,
+            log_tail,
+            ..StageEnd::default()
+        }))?;
+        if !ok {
+            return Ok(None);
+        }
+    }
+    (tools.progress)("starting");
+    let host = |address: SocketAddr| Target {
+        address,
+        host: format!("localhost:{}", address.port()),
+    };
+    let mut failed = None;
+    let mut probe = |address: SocketAddr, path: &str| match ask_once(&host(address), path, PROBE, job.ground)
+    {
+        Ok(Outcome::Answered { .. }) => Probe::Ready,
+        Ok(Outcome::Refused { error }) => Probe::Silent(error),
+        Ok(other) => Probe::Wrong(other.describe()),
+        Err(error) => {
+            failed = Some(error);
+            Probe::Silent(String::new())
+        }
+    };
+    let started = start(
+        spec,
+        place,
+        limits,
+        tools.leash,
+        (tools.clock, tools.stop),
+        &mut probe,
+    )?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let command = spec.start.display();
+    match started {
+        Start::Ready(running, seconds) => {
+            let what = format!("ready after {seconds:.1} s");
+            bundle.append(&Item::Start(StageEnd {
+                ok: true,
+                command,
+                what,
+                ..StageEnd::default()
+            }))?;
+            let target = host(running.address());
+            Ok(Some((target, Some(running))))
+        }
+        Start::Failed(StartFailure::Interrupted, _) => Err(MeasureError::Interrupted),
+        Start::Failed(failure, log_tail) => {
+            let stage = explain(&failure, &spec.ready, limits.ready);
+            bundle.append(&Item::Start(StageEnd {
+                command,
+                log_tail,
+                ..stage
+            }))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Says what went wrong at the start, with what was asked and what came back.
+fn explain(failure: &StartFailure, route: &str, limit: Duration) -> StageEnd {
+    let mut stage = StageEnd {
+        evidence: vec![format!("asked GET {route}")],
+        ..StageEnd::default()
+    };
+    let seconds = limit.as_secs();
+    match failure {
+        StartFailure::Exited(exit) => {
+            stage.what = format!("the service {} before it answered", exit.describe());
+            stage.hint = Some(
+                "the last lines of its output say why; try the start command by hand with PORT=8082"
+                    .to_owned(),
+            );
+        }
+        StartFailure::NeverListened { port, elsewhere } if elsewhere.is_empty() => {
+            stage.what = format!("nobody listened on port {port} within {seconds} s");
+            stage.hint = Some(
+                "the service hangs before it listens: on a host that is not there, or while it trains"
+                    .to_owned(),
+            );
+        }
+        StartFailure::NeverListened { port, elsewhere } => {
+            let ports: Vec<String> = elsewhere.iter().map(u16::to_string).collect();
+            stage.what = format!("it listens on port {}, not on port {port}", ports.join(" and "));
+            stage.hint =
+                Some("listen on the port that $PORT names, or set `port` in reelworld.toml".to_owned());
+        }
+        StartFailure::NotReady { last, health } => {
+            stage.what = match health {
+                Some(_) => format!(
+                    "healthy but dead: /health answers, {route} gave no valid list within {seconds} s"
+                ),
+                None => format!("{route} gave no valid list within {seconds} s"),
+            };
+            stage.evidence.push(format!("got {last}"));
+            stage
+                .evidence
+                .extend(health.iter().map(|health| format!("/health: {health}")));
+        }
+        StartFailure::PortTaken(port) => {
+            stage.what = format!("another program on this machine holds port {port}");
+            stage.hint = Some(format!(
+                "end the program that listens on port {port}, then run again"
+            ));
+            stage.ours = true;
+        }
+        StartFailure::Interrupted => "interrupted".clone_into(&mut stage.what),
+    }
+    stage
+}
+
+fn end(mut running: Running) -> StageEnd {
+    let by_itself = running.poll();
+    let (exit, log_tail, bytes) = running.stop();
+    let ok = by_itself.is_none() && exit == Exit::Stopped;
+    let what = match by_itself {
+        Some(exit) => format!("it {} during the run", exit.describe()),
+        None => "stopped by us".to_owned(),
+    };
+    StageEnd {
+        ok,
+        what,
+        evidence: vec![format!("it printed {bytes} bytes")],
+        log_tail,
+        ..StageEnd::default()
+    }
+}
+
+/// Sends the whole schedule; every exchange goes into the bundle as it ends.
+fn ask_all(
+    job: &Job<'_>,
+    target: &Target,
+    tools: Tools<'_>,
+    bundle: &mut Writer,
+) -> Result<Vec<Exchange>, MeasureError> {
+    let workload = &job.assignment.workload;
+    let branch = Key::from_seed(job.seed).branch("traffic");
+    let plan = schedule(workload, &job.ground.population(), &branch);
+    let named = |phase: Phase| match phase {
+        Phase::WarmUp => "warm-up",
+        Phase::Steady => "steady",
+        Phase::Peak => "peak",
+    };
+    bundle.append(&Item::TrafficBegins {
+        planned: plan.len() as u32,
+        address: format!("http://{}", target.host),
+        phases: phases(workload)
+            .map(|(phase, from, to)| (named(phase).to_owned(), from, to))
+            .to_vec(),
+    })?;
+    let options = DriveOptions {
+        target: target.clone(),
+        deadline: job.assignment.deadline,
+        peak_rate: workload.peak.1.max(workload.steady.1),
+    };
+    let ids: std::collections::HashSet<String> = catalogue_ids(job.ground);
+    let mut exchanges: Vec<Exchange> = Vec::with_capacity(plan.len());
+    let mut told = 0;
+    let report = drive(&plan, &options, &ids, tools.clock, tools.stop, &mut |exchange| {
+        bundle.append(&Item::Exchange(exchange.clone()))?;
+        exchanges.push(exchange);
+        let tenth = exchanges.len() * 10 / plan.len().max(1);
+        if tenth > told {
+            told = tenth;
+            (tools.progress)(&format!("asking: {}0 %", tenth));
+        }
+        Ok::<(), MeasureError>(())
+    })?;
+    let (lateness_p50_ms, lateness_p99_ms, lateness_max_ms) = report.lateness_ms;
+    bundle.append(&Item::TrafficEnds(TrafficEnd {
+        dispatched: report.dispatched,
+        lateness_p50_ms,
+        lateness_p99_ms,
+        lateness_max_ms,
+        connections: report.connections,
+        stale_retries: report.stale_retries,
+        tainted: report.tainted,
+        interrupted: report.interrupted,
+    }))?;
+    if report.interrupted || tools.stop.load(Ordering::Relaxed) {
+        return Err(MeasureError::Interrupted);
+    }
+    exchanges.sort_by_key(|exchange| exchange.planned.seq);
+    Ok(exchanges)
+}
+
+fn catalogue_ids(ground: &Ground) -> std::collections::HashSet<String> {
+    match ground {
+        Ground::Truth { world, .. } => world
+            .movie_indices()
+            .map(|index| world.movie(index).id.clone())
+            .collect(),
+        Ground::Released(release) => release.movies.iter().cloned().collect(),
+    }
+}
+
+/// Looks at what the asked users got: what it is worth to them, and what it says of the catalogue.
+fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<(), MeasureError> {
+    // Users asked twice or more in the steady phase; the first valid answer counts, none at all is an empty list.
+    let mut asked: BTreeMap<u32, (u32, Vec<String>)> = BTreeMap::new();
+    for exchange in exchanges {
+        let planned = &exchange.planned;
+        if planned.phase != Phase::Steady || planned.kind != RequestKind::Known || exchange.is_ours() {
+            continue;
+        }
+        let Some(user) = planned.user else { continue };
+        let (count, list) = asked.entry(user).or_default();
+        *count += 1;
+        if list.is_empty()
+            && let Some(ids) = exchange.ids()
+        {
+            *list = ids.to_vec();
+        }
+    }
+    asked.retain(|_, (count, _)| *count >= 2);
+    let mut facts = CatalogueFacts::default();
+    match job.ground {
+        Ground::Truth { world, release } => {
+            let (seen, viewers, popular) = (release.seen(), release.viewers(), places(&release.popular()));
+            let held = held_out(release);
+            let none = BTreeSet::new();
+            let mut worth = Vec::new();
+            for (user, (_, list)) in &asked {
+                let Some(person) = world.user(UserId(*user)) else {
+                    continue;
+                };
+                world.enjoyment(UserId(*user), &mut worth);
+                let seen = seen.get(user).unwrap_or(&none);
+                let list: Vec<Option<usize>> = list.iter().map(|id| job.ground.place(id)).collect();
+                let value = |list: &[Option<usize>]| expected_enjoyment(list, &worth, seen, K);
+                let enjoyment = EnjoymentScore {
+                    service: value(&list),
+                    popular: value(&popular),
+                    oracle: value(&oracle(&worth, seen, K)),
+                };
+                bundle.append(&Item::User(UserScore {
+                    user: *user,
+                    groups: groups(
+                        person.gender.letter(),
+                        person.age_band(),
+                        person.occupation.label(),
+                    ),
+                    history: seen.len() as u32,
+                    enjoyment: Some(enjoyment),
+                    observed: observed(&list, &popular, held.get(user), seen),
+                }))?;
+            }
+            facts.size = world.spec().movies;
+            facts.panel = release.users.len() as u32;
+            for id in asked.values().flat_map(|(_, list)| list) {
+                let Some(index) = world.movie_index(id) else {
+                    continue;
+                };
+                let count = viewers.get(&(index.0 as usize)).copied().unwrap_or(0);
+                let genres = world
+                    .movie(index)
+                    .genres
+                    .iter()
+                    .map(|genre| genre.name().to_owned())
+                    .collect();
+                facts.movies.insert(id.clone(), (count, genres));
+            }
+        }
+        Ground::Released(release) => {
+            let popular = places(&release.popular());
+            let none = BTreeSet::new();
+            let by_id: BTreeMap<&str, usize> = release
+                .movies
+                .iter()
+                .enumerate()
+                .map(|(place, id)| (id.as_str(), place))
+                .collect();
+            for (user, (_, list)) in &asked {
+                let Some(groups) = release.users.get(user) else {
+                    continue;
+                };
+                let seen = release.seen.get(user).unwrap_or(&none);
+                let list: Vec<Option<usize>> =
+                    list.iter().map(|id| by_id.get(id.as_str()).copied()).collect();
+                bundle.append(&Item::User(UserScore {
+                    user: *user,
+                    groups: groups.clone(),
+                    history: seen.len() as u32,
+                    enjoyment: None,
+                    observed: observed(&list, &popular, release.heldout.get(user), seen),
+                }))?;
+            }
+            facts.size = release.movies.len() as u32;
+            facts.panel = release.users.len() as u32;
+            for id in asked.values().flat_map(|(_, list)| list) {
+                let Some(place) = by_id.get(id.as_str()) else {
+                    continue;
+                };
+                let count = release.viewers.get(place).copied().unwrap_or(0);
+                facts
+                    .movies
+                    .insert(id.clone(), (count, release.genres[*place].clone()));
+            }
+        }
+    }
+    bundle.append(&Item::Catalogue(facts))?;
+    Ok(())
+}
+
+fn places(items: &[usize]) -> Vec<Option<usize>> {
+    items.iter().copied().map(Some).collect()
+}
+
+fn held_out(release: &Release) -> BTreeMap<u32, BTreeSet<usize>> {
+    let mut held: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+    for viewing in &release.heldout {
+        held.entry(viewing.user.0)
+            .or_default()
+            .insert(viewing.movie.0 as usize);
+    }
+    held
+}
+
+/// Compares a list with what the user watched afterwards; a user who watched nothing new can't be evaluated.
+fn observed(
+    list: &[Option<usize>],
+    popular: &[Option<usize>],
+    heldout: Option<&BTreeSet<usize>>,
+    seen: &BTreeSet<usize>,
+) -> Option<ObservedScore> {
+    let grades: Grades = heldout?
+        .difference(seen)
+        .map(|movie| (*movie as u64, 1.0))
+        .collect();
+    if grades.is_empty() {
+        return None;
+    }
+    // An unknown id is a wasted place: a number that no movie has.
+    let ids = |list: &[Option<usize>]| -> Vec<u64> {
+        list.iter()
+            .enumerate()
+            .map(|(place, item)| item.map_or(u64::MAX - place as u64, |item| item as u64))
+            .collect()
+    };
+    let (list, popular) = (ids(list), ids(popular));
+    Some(ObservedScore {
+        ndcg: ranking::ndcg_at_k(&list, &grades, K),
+        hit: ranking::hit_rate_at_k(&list, &grades, K, 1.0),
+        recall: ranking::recall_at_k(&list, &grades, K, 1.0),
+        popular_ndcg: ranking::ndcg_at_k(&popular, &grades, K),
+    })
+}
+
+impl fmt::Debug for Tools<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tools").field("leash", self.leash).finish_non_exhaustive()
+    }
+}
