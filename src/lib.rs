@@ -28,6 +28,5 @@ pub mod evidence;
 
 pub mod grade;
 pub mod report;
-pub mod starter;
 
 pub mod cli;

@@ -609,6 +609,8 @@ fn observed(
 
 impl fmt::Debug for Tools<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tools").field("leash", self.leash).finish_non_exhaustive()
+        f.debug_struct("Tools")
+            .field("leash", self.leash)
+            .finish_non_exhaustive()
     }
 }

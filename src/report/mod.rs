@@ -1,1 +1,54 @@
-//! To be written.
+//! Pages made of scorecards: for a terminal, for programs, for a browser. Pure: no file, no clock, no world.
+
+mod html;
+mod json;
+mod junit;
+mod plot;
+mod terminal;
+mod words;
+
+use crate::scorecard::{Audience, Scorecard};
+
+pub use html::{class_html, html};
+pub use json::json;
+pub use junit::junit;
+pub use terminal::{Style, class_table, terminal};
+
+/// Returns what an audience may see of a card: students see neither hidden criteria nor notes to graders.
+///
+/// The points of hidden criteria are taken out of every sum, so that no total gives them away.
+#[must_use]
+pub fn for_audience(card: &Scorecard, audience: Audience) -> Scorecard {
+    let mut card = card.clone();
+    if audience == Audience::Staff {
+        return card;
+    }
+    for hidden in card
+        .criteria
+        .iter()
+        .filter(|criterion| criterion.visibility == Audience::Staff)
+    {
+        card.score -= hidden.points;
+        if hidden.bonus {
+            card.bonus_max -= hidden.max;
+        } else {
+            card.max -= hidden.max;
+            card.pending -= if hidden.verdict == crate::scorecard::Verdict::PendingReview {
+                hidden.max
+            } else {
+                0.0
+            };
+            card.undecided -= if hidden.verdict == crate::scorecard::Verdict::NoVerdict {
+                hidden.max
+            } else {
+                0.0
+            };
+        }
+    }
+    card.criteria
+        .retain(|criterion| criterion.visibility == Audience::Student);
+    for criterion in &mut card.criteria {
+        criterion.grader_note = None;
+    }
+    card
+}
