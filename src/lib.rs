@@ -28,5 +28,6 @@ pub mod evidence;
 
 pub mod grade;
 pub mod report;
+pub mod starter;
 
 pub mod cli;

@@ -213,9 +213,6 @@ pub(super) struct Grade {
     /// Seed of the traffic
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(super) seed: u64,
-    /// Number of submissions graded at once; more than one shares the processors and disturbs latency
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(super) jobs: u16,
     /// Continue an interrupted run: what is finished stays, the rest is measured
     #[arg(long)]
     pub(super) resume: bool,

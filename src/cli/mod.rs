@@ -1,7 +1,12 @@
 //! The command line: words in, work done by the layers below, an exit code out.
 
 mod args;
+mod check;
+mod course;
+mod demo;
 mod exit;
+mod grade;
+mod run;
 mod simulate;
 mod ui;
 
@@ -9,10 +14,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, StarterCommand};
 use self::exit::Exit;
 use self::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
+use crate::course::CourseFiles;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
@@ -35,7 +41,16 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
     let clock = Clock::start();
     let stop =
         Stop::on_signals().map_err(|error| Failure::machine(format!("cannot watch for signals: {error}")))?;
+    let files = CourseFiles::open(cli.global.course.as_deref());
     match cli.command {
+        Command::Demo(args) => demo::demo(&args, &files, ui, &stop, clock),
+        Command::New(args) => course::new(&args, ui),
+        Command::Starter(StarterCommand::New(args)) => course::starter(&args, &files, ui),
+        Command::Check(args) => check::check(&args, &files, ui, &stop, clock),
+        Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
+        Command::Report(args) => grade::report(&args, &files, ui),
+        Command::Rubric(command) => course::rubric(&command, &files, ui),
+        Command::Doctor(args) => course::doctor(&args, ui),
         Command::Simulate(args) => simulate::run(&args, ui, &stop, clock),
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -49,7 +64,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
                 .map_err(|error| Failure::machine(format!("cannot make the man page: {error}")))?;
             print(ui, &text)
         }
-        _ => todo!(),
+        // Handled before anything else, in `run`.
+        Command::Leash { .. } => Ok(Exit::Bug),
     }
 }
 

@@ -3,7 +3,9 @@
 mod judge;
 mod measure;
 mod measures;
+mod neighbours;
 
 pub use judge::{Judged, judge, scorecard};
 pub use measure::{Ground, Job, MeasureError, Subject, Tools, measure};
 pub use measures::{MEASURES, info};
+pub use neighbours::neighbours;

@@ -1,0 +1,178 @@
+//! `check`: a team's own run, and the requests of the last one sent again.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{Check, Replay};
+use super::exit::Exit;
+use super::run::{Milestone, Run, exit_of, repository, run, truth};
+use super::ui::{Failure, Stop, Ui};
+use crate::clock::Clock;
+use crate::course::CourseFiles;
+use crate::evidence::{Bundle, Item};
+use crate::exchange::{Exchange, Phase};
+use crate::grade::{Ground, Subject};
+use crate::release::ReadRelease;
+use crate::report::{self, Style};
+use crate::scorecard::{Audience, RunKind, WorldRef};
+use crate::traffic::{ask_once, resolve};
+
+/// How many requests are sent again.
+const REPLAYED: usize = 20;
+
+/// Checks one's own service.
+pub(super) fn check(
+    args: &Check,
+    files: &CourseFiles,
+    ui: &Ui,
+    stop: &Stop,
+    clock: Clock,
+) -> Result<Exit, Failure> {
+    let milestone = Milestone::open(files, &args.milestone)?;
+    let dir = std::fs::canonicalize(&args.dir)
+        .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", args.dir.display())))?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| dir.join(".reelworld").join(format!("check-{}", args.seed)));
+    ui.progress(format_args!(
+        "{} self-check, seed {}",
+        args.milestone.to_uppercase(),
+        args.seed
+    ));
+    let data = data_folder(args, &dir, &out, files, ui)?;
+    let release = ReadRelease::read(&data).map_err(|error| {
+        Failure::usage(error.to_string())
+            .hint("the starter came with this data; git restore data/ brings it back")
+    })?;
+    let world = WorldRef {
+        users: release.company_users,
+        movies: release.movies.len() as u32,
+        profile: release.profile.clone(),
+        fingerprint: String::new(),
+        practice: false,
+    };
+    let ground = Ground::Released(release);
+    if let Some(which) = args.replay {
+        return replay(which, args, &milestone, &ground, &out, ui);
+    }
+    let subject = match &args.service {
+        Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
+        None => repository(&dir, out.join("home"), &data),
+    };
+    let name = dir.file_name().map_or_else(
+        || "service".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let one = Run {
+        name: &name,
+        source: args.service.clone().unwrap_or_else(|| dir.display().to_string()),
+        kind: RunKind::Check,
+        subject,
+        ground: &ground,
+        world,
+        milestone: &milestone,
+        seed: args.seed,
+        out: out.clone(),
+    };
+    let card = run(one, ui, stop, clock)?;
+    let text = if args.json {
+        report::json(&card, Audience::Student)
+    } else {
+        let style = if ui.colours() { Style::Colour } else { Style::Plain };
+        let place = out.join("report.html");
+        report::terminal(
+            &card,
+            Audience::Student,
+            style,
+            Some(&place.display().to_string()),
+        )
+    };
+    ui.data(&text)
+        .map_err(|error| Failure::machine(format!("cannot print: {error}")))?;
+    Ok(exit_of(std::slice::from_ref(&card)))
+}
+
+/// Finds the released data: what was named, the repository's own, or that of the practice world, made anew.
+fn data_folder(
+    args: &Check,
+    dir: &Path,
+    out: &Path,
+    files: &CourseFiles,
+    ui: &Ui,
+) -> Result<PathBuf, Failure> {
+    if let Some(data) = &args.data {
+        return Ok(data.clone());
+    }
+    let own = dir.join("data");
+    if own.join("release.json").is_file() {
+        return Ok(own);
+    }
+    ui.progress(format_args!(
+        "  there is no data/release.json here: the practice world's data is used"
+    ));
+    let course = files.course()?;
+    let (world, release) = truth(&course);
+    let data = out.join("data");
+    release
+        .write(&world, &data)
+        .map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", data.display())))?;
+    Ok(data)
+}
+
+/// Sends requests of the last check again, one at a time, and tells what comes back.
+fn replay(
+    which: Replay,
+    args: &Check,
+    milestone: &Milestone,
+    ground: &Ground,
+    out: &Path,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
+    let bundle = Bundle::read(&out.join("evidence"))
+        .map_err(|error| Failure::from(error).hint("run `reelworld check` first"))?;
+    let address = bundle.items.iter().find_map(|item| match item {
+        Item::TrafficBegins { address, .. } => Some(address.clone()),
+        _ => None,
+    });
+    let url = args.service.clone().or(address);
+    let url = url.ok_or_else(|| Failure::usage("the last check never reached a service"))?;
+    let target = resolve(&url, milestone.assignment.port).map_err(Failure::usage)?;
+    let mut past: Vec<&Exchange> = bundle
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Exchange(exchange) if exchange.planned.phase != Phase::WarmUp => Some(exchange),
+            _ => None,
+        })
+        .collect();
+    match which {
+        Replay::Slowest => past.sort_by_key(|exchange| std::cmp::Reverse(exchange.latency_ns())),
+        Replay::Failed => past.retain(|exchange| exchange.ids().is_none() && !exchange.is_ours()),
+    }
+    past.truncate(REPLAYED);
+    let mut text = String::new();
+    for exchange in past {
+        let clock = Clock::start();
+        let outcome = ask_once(
+            &target,
+            &exchange.planned.path,
+            milestone.assignment.deadline * 4,
+            ground,
+        )
+        .map_err(|error| Failure::machine(error.to_string()))?;
+        let now = clock.elapsed().as_millis();
+        let path: String = exchange.planned.path.chars().take(50).collect();
+        let then = exchange.latency_ns() / 1_000_000;
+        text.push_str(&format!(
+            "GET {path}\n  then {then} ms, {}\n  now  {now} ms, {}\n",
+            exchange.outcome.label(),
+            outcome.describe()
+        ));
+    }
+    if text.is_empty() {
+        "nothing to send again\n".clone_into(&mut text);
+    }
+    ui.data(&text)
+        .map_err(|error| Failure::machine(format!("cannot print: {error}")))?;
+    Ok(Exit::Passed)
+}

@@ -1,0 +1,262 @@
+//! `new`, `starter`, `rubric`, `doctor`: what concerns the course's files and this machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use super::args::{Doctor, New, RubricCommand, StarterNew};
+use super::exit::Exit;
+use super::run::{Milestone, truth};
+use super::simulate::available;
+use super::ui::{Failure, Ui};
+use crate::course::{CourseFiles, built_in_files};
+use crate::coursefile::Faults;
+use crate::grade::MEASURES;
+use crate::rubric::{Rubric, handout};
+use crate::seed::Key;
+use crate::starter::{StarterError, StarterSpec, write_starter};
+
+/// Copies the built-in course.
+pub(super) fn new(args: &New, ui: &Ui) -> Result<Exit, Failure> {
+    if fs::read_dir(&args.dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::usage(format!(
+            "`{}` is not empty, and nothing in it is overwritten",
+            args.dir.display()
+        )));
+    }
+    let key = Key::generate().map_err(|error| Failure::machine(format!("cannot draw a key: {error}")))?;
+    let mut files = built_in_files();
+    files.push(("world.key".to_owned(), format!("{}\n", key.to_hex()).into_bytes()));
+    files.push((".gitignore".to_owned(), b"world.key\nruns/\n".to_vec()));
+    for (path, content) in &files {
+        write(&args.dir.join(path), content)?;
+    }
+    restrict(&args.dir.join("world.key"))?;
+    let text = format!(
+        "{} files in {}\nworld.key is the secret that grades depend on: keep a copy, and keep it from students\nnext: cd {} && reelworld rubric lint\n",
+        files.len(),
+        args.dir.display(),
+        args.dir.display()
+    );
+    ui.data(&text)
+        .map_err(|error| Failure::machine(error.to_string()))?;
+    Ok(Exit::Passed)
+}
+
+/// The key is its owner's alone.
+fn restrict(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .map_err(|error| Failure::machine(format!("cannot protect `{}`: {error}", path.display())))
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let refused =
+        |error: std::io::Error| Failure::machine(format!("cannot write `{}`: {error}", path.display()));
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(refused)?;
+    }
+    fs::write(path, content).map_err(refused)
+}
+
+/// Writes a starter repository.
+pub(super) fn starter(args: &StarterNew, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
+    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.team));
+    let milestone = Milestone::open(files, &args.milestone)?;
+    let course = files.course()?;
+    let (world, release) = truth(&course);
+    let text = files.handout(&args.milestone)?;
+    let spec = StarterSpec {
+        milestone: &args.milestone,
+        team: &args.team,
+        port: milestone.assignment.port,
+        rubric: &milestone.rubric,
+        handout: &text,
+    };
+    let written = write_starter(&dir, &spec, files, &world, &release).map_err(|error| match error {
+        StarterError::Io(..) => Failure::machine(error.to_string()),
+        _ => Failure::usage(error.to_string()),
+    })?;
+    let committed = first_commit(&dir, &args.team);
+    let git = if committed {
+        "a git repository with a first commit"
+    } else {
+        "no git repository, because git is not here"
+    };
+    let text = format!(
+        "{written} files in {}: {git}\nnext: cd {} && reelworld check\n",
+        dir.display(),
+        dir.display()
+    );
+    ui.data(&text)
+        .map_err(|error| Failure::machine(error.to_string()))?;
+    Ok(Exit::Passed)
+}
+
+/// Makes a repository of a folder; no hooks of the machine's run, and no name of its user is needed.
+fn first_commit(dir: &Path, team: &str) -> bool {
+    let git = |words: &[&str]| {
+        Command::new("git")
+            .arg("-C")
+            .arg(dir)
+            .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false"])
+            .args([
+                "-c",
+                &format!("user.name={team}"),
+                "-c",
+                &format!("user.email={team}@students.invalid"),
+            ])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    git(&["init", "-q", "-b", "main"])
+        && git(&["add", "-A"])
+        && git(&["commit", "-q", "-m", "Start from the company's starter"])
+}
+
+/// Looks after rubrics.
+pub(super) fn rubric(command: &RubricCommand, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
+    match command {
+        RubricCommand::Lint { files: named } => lint(named, files, ui),
+        RubricCommand::Handout { milestone } => {
+            let milestone = Milestone::open(files, milestone)?;
+            ui.data(&handout(&milestone.rubric))
+                .map_err(|error| Failure::machine(error.to_string()))?;
+            Ok(Exit::Passed)
+        }
+    }
+}
+
+fn lint(named: &[PathBuf], files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
+    let mut faults = Vec::new();
+    let mut told = String::new();
+    let mut read: Vec<Result<(String, Rubric), Faults>> = Vec::new();
+    if named.is_empty() {
+        for path in files.rubrics() {
+            read.push(
+                files
+                    .rubric(&path, MEASURES)
+                    .map(|(rubric, source)| (source.name, rubric)),
+            );
+        }
+    }
+    for path in named {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read `{name}`: {error}")))?;
+        read.push(Rubric::parse(&name, &text, MEASURES).map(|rubric| (name, rubric)));
+    }
+    for result in read {
+        match result {
+            Ok((name, rubric)) => told.push_str(&format!(
+                "{name}: {} criteria, {} points and {} bonus points: no fault\n",
+                rubric.criteria.len(),
+                rubric.points,
+                rubric.bonus
+            )),
+            Err(found) => faults.extend(found.0),
+        }
+    }
+    ui.data(&told)
+        .map_err(|error| Failure::machine(error.to_string()))?;
+    if faults.is_empty() {
+        Ok(Exit::Passed)
+    } else {
+        Err(Faults(faults).into())
+    }
+}
+
+/// Tells what this machine can do.
+pub(super) fn doctor(args: &Doctor, ui: &Ui) -> Result<Exit, Failure> {
+    let version = |program: &str| {
+        let output = Command::new(program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let text = if output.stdout.is_empty() {
+            output.stderr
+        } else {
+            output.stdout
+        };
+        output.status.success().then(|| {
+            String::from_utf8_lossy(&text)
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+    };
+    let linux = cfg!(target_os = "linux");
+    let processors = available();
+    let rows = [
+        (
+            "processors",
+            processors >= 2,
+            format!("{processors}"),
+            "with one, latency is measured beside the service it measures",
+        ),
+        (
+            "python3",
+            true,
+            version("python3").unwrap_or_default(),
+            "install Python 3.9 or newer to run Python services; the demo stands in without it",
+        ),
+        (
+            "git",
+            true,
+            version("git").unwrap_or_default(),
+            "install git so that starters are repositories",
+        ),
+        (
+            "whole process trees end",
+            linux,
+            if linux { "yes".to_owned() } else { String::new() },
+            "only Linux tells the parents of every process; elsewhere a runaway child may stay",
+        ),
+        (
+            "precise timer",
+            linux,
+            if linux {
+                "microseconds".to_owned()
+            } else {
+                String::new()
+            },
+            "elsewhere arrivals are kept to milliseconds",
+        ),
+        (
+            "sandbox",
+            false,
+            String::new(),
+            "there is none yet: grading needs --trust",
+        ),
+    ];
+    let well = |ok: bool, found: &str| ok && !found.is_empty();
+    let text = if args.json {
+        let all: Vec<serde_json::Value> = rows
+            .iter()
+            .map(|(name, ok, found, hint)| json!({"name": name, "ok": well(*ok, found), "found": found, "hint": hint}))
+            .collect();
+        format!(
+            "{:#}\n",
+            json!({ "schema": "reelworld/doctor/v1", "checks": all })
+        )
+    } else {
+        let mut text = String::new();
+        for (name, ok, found, hint) in &rows {
+            let ok = well(*ok, found);
+            let (mark, note) = if ok { ("ok", found.as_str()) } else { ("--", *hint) };
+            text.push_str(&format!("  {mark}  {name:<26}{note}\n"));
+        }
+        text
+    };
+    ui.data(&text)
+        .map_err(|error| Failure::machine(error.to_string()))?;
+    Ok(Exit::Passed)
+}

@@ -1,0 +1,255 @@
+//! What the commands that measure have in common: the course, the ground, one run from subject to pages.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::exit::Exit;
+use super::simulate::available;
+use super::ui::{Failure, Stop, Ui};
+use crate::clock::Clock;
+use crate::course::{Assignment, Course, CourseFiles};
+use crate::evidence::{self, Bundle, Manifest, sha256_hex, write_whole};
+use crate::grade::{Ground, Job, MEASURES, MeasureError, Subject, Tools, measure, scorecard};
+use crate::release::Release;
+use crate::report;
+use crate::rubric::Rubric;
+use crate::sandbox::{Leash, SERVICE_FILE, ServiceSpec, Workplace};
+use crate::scorecard::{Audience, RubricRef, RunKind, Scorecard, Verdict, WorldRef};
+use crate::world::World;
+
+/// A milestone with everything that belongs to it.
+#[derive(Debug)]
+pub(super) struct Milestone {
+    pub(super) assignment: Assignment,
+    pub(super) assignment_sha256: String,
+    pub(super) rubric: Rubric,
+    pub(super) rubric_ref: RubricRef,
+}
+
+impl Milestone {
+    pub(super) fn open(files: &CourseFiles, name: &str) -> Result<Self, Failure> {
+        let (assignment, source) = files
+            .assignment(name)
+            .map_err(|faults| Failure::from(faults).hint("`m1` is the milestone that is built in"))?;
+        let assignment_sha256 = sha256_hex(source.text.as_bytes());
+        let (rubric, source) = files.rubric(&assignment.rubric, MEASURES)?;
+        let sha256 = sha256_hex(source.text.as_bytes());
+        let rubric_ref = RubricRef {
+            id: rubric.id.clone(),
+            version: rubric.version.clone(),
+            sha256,
+        };
+        Ok(Self {
+            assignment,
+            assignment_sha256,
+            rubric,
+            rubric_ref,
+        })
+    }
+}
+
+/// Draws the course's world and plays its release.
+pub(super) fn truth(course: &Course) -> (World, Release) {
+    let threads = available();
+    let world = World::new(&course.key, course.world, threads);
+    let release = Release::make(&world, &course.key, course.release, threads);
+    (world, release)
+}
+
+pub(super) fn world_ref(world: &World, practice: bool) -> WorldRef {
+    let spec = world.spec();
+    WorldRef {
+        users: spec.users,
+        movies: spec.movies,
+        profile: spec.profile.name().to_owned(),
+        fingerprint: world.fingerprint().to_owned(),
+        practice,
+    }
+}
+
+/// Returns how this program holds others: by itself, called with its hidden word.
+pub(super) fn leash() -> Result<Leash, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::machine(format!("cannot find this program's own file: {error}")))?;
+    Ok(Leash {
+        program,
+        words: vec![OsString::from("__leash")],
+    })
+}
+
+/// The environment that a submission's programs get: where programs are, the language, the data; nothing else.
+pub(super) fn environment(data: &Path) -> BTreeMap<String, String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the command line hands down where programs are"
+    )]
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    [
+        ("PATH", path),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("PYTHONUNBUFFERED", "1".to_owned()),
+        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ("REELWORLD_DATA", data.display().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// Reads how a repository is started; a missing or broken file is a fact about the repository, not an error of ours.
+pub(super) fn repository(dir: &Path, home: PathBuf, data: &Path) -> Subject {
+    let text = match fs::read_to_string(dir.join(SERVICE_FILE)) {
+        Ok(text) => text,
+        Err(error) => return Subject::Unstartable(format!("{SERVICE_FILE} cannot be read: {error}")),
+    };
+    match ServiceSpec::parse(SERVICE_FILE, &text) {
+        Ok(spec) => {
+            let place = Workplace {
+                dir: dir.to_owned(),
+                home,
+                env: environment(data),
+            };
+            Subject::Repository(Box::new(spec), place)
+        }
+        Err(faults) => Subject::Unstartable(faults.to_string()),
+    }
+}
+
+/// One run to do.
+pub(super) struct Run<'a> {
+    pub(super) name: &'a str,
+    pub(super) source: String,
+    pub(super) kind: RunKind,
+    pub(super) subject: Subject,
+    pub(super) ground: &'a Ground,
+    pub(super) world: WorldRef,
+    pub(super) milestone: &'a Milestone,
+    pub(super) seed: u64,
+    pub(super) out: PathBuf,
+}
+
+/// Measures, decides and writes the pages; nothing is lost when it is stopped.
+pub(super) fn run(run: Run<'_>, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Scorecard, Failure> {
+    let leash = leash()?;
+    let progress = |step: &str| ui.progress(format_args!("  {}: {step}", run.name));
+    let tools = Tools {
+        clock,
+        stop: stop.flag(),
+        leash: &leash,
+        progress: &progress,
+    };
+    let commit = match &run.subject {
+        Subject::Repository(_, place) => commit(&place.dir),
+        Subject::Address(_) | Subject::Unstartable(_) => None,
+    };
+    let manifest = Manifest {
+        schema: evidence::SCHEMA.to_owned(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        kind: run.kind,
+        milestone: run.milestone.assignment.id.clone(),
+        submission: run.name.to_owned(),
+        source: run.source,
+        commit,
+        rubric: run.milestone.rubric_ref.clone(),
+        world: run.world,
+        seed: run.seed,
+        assignment_sha256: run.milestone.assignment_sha256.clone(),
+        deadline_ms: run.milestone.assignment.deadline.as_millis() as u64,
+        machine: format!(
+            "{} {}, {} processors",
+            std::env::consts::OS,
+            std::env::consts::ARCH,
+            available()
+        ),
+        started_at: clock.stamp(),
+    };
+    let bundle = run.out.join("evidence");
+    let job = Job {
+        subject: run.subject,
+        ground: run.ground,
+        assignment: &run.milestone.assignment,
+        seed: run.seed,
+        manifest,
+        bundle: bundle.clone(),
+    };
+    match measure(&job, tools) {
+        Ok(()) => {}
+        Err(MeasureError::Interrupted) => {
+            return Err(Failure {
+                exit: Exit::Interrupted,
+                message: "interrupted".to_owned(),
+                hint: None,
+            });
+        }
+        Err(MeasureError::Bundle(error)) => return Err(error.into()),
+        Err(MeasureError::System(error)) => {
+            return Err(Failure::machine(format!(
+                "this machine refused while `{}` was measured: {error}",
+                run.name
+            )));
+        }
+    }
+    let card = scorecard(
+        &Bundle::read(&bundle)?,
+        &run.milestone.rubric,
+        run.milestone.rubric_ref.clone(),
+    );
+    write_pages(&card, &run.out)?;
+    Ok(card)
+}
+
+/// Writes a card's pages beside its evidence.
+pub(super) fn write_pages(card: &Scorecard, out: &Path) -> Result<(), Failure> {
+    let audience = match card.kind {
+        RunKind::Check => Audience::Student,
+        RunKind::Grade => Audience::Staff,
+    };
+    write_whole(&out.join("report.json"), report::json(card, audience).as_bytes())?;
+    write_whole(
+        &out.join("report.html"),
+        page(report::html(card, audience))?.as_bytes(),
+    )?;
+    write_whole(&out.join("junit.xml"), report::junit(card, audience).as_bytes())?;
+    Ok(())
+}
+
+/// A page that cannot be made is our bug.
+pub(super) fn page<E: std::fmt::Display>(made: Result<String, E>) -> Result<String, Failure> {
+    made.map_err(|error| Failure {
+        exit: Exit::Bug,
+        message: format!("the page cannot be made: {error}"),
+        hint: None,
+    })
+}
+
+/// Returns the exit that cards stand for.
+pub(super) fn exit_of(cards: &[Scorecard]) -> Exit {
+    let any = |verdict: Verdict| {
+        cards
+            .iter()
+            .any(|card| card.criteria.iter().any(|criterion| criterion.verdict == verdict))
+    };
+    if any(Verdict::Fail) {
+        Exit::Failed
+    } else if any(Verdict::NoVerdict) {
+        Exit::NoVerdict
+    } else {
+        Exit::Passed
+    }
+}
+
+/// Returns the commit of a repository, read from git's own files.
+fn commit(dir: &Path) -> Option<String> {
+    let git = dir.join(".git");
+    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let commit = match head.trim().strip_prefix("ref: ") {
+        Some(reference) => fs::read_to_string(git.join(reference)).ok()?,
+        None => head,
+    };
+    let commit = commit.trim().to_owned();
+    commit
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then_some(commit)
+}
