@@ -257,7 +257,7 @@ impl<'d> Section<'d> {
             return Vec::new();
         };
         let mut texts = Vec::new();
-        for item in array.iter() {
+        for item in array {
             match item.get_ref().as_str() {
                 Some(text) => texts.push(text.to_owned()),
                 None => self.wrong_type(key, item, "a list of texts"),
@@ -307,7 +307,7 @@ impl<'d> Section<'d> {
             return Vec::new();
         };
         let mut sections = Vec::new();
-        for item in array.iter() {
+        for item in array {
             match item.get_ref().as_table() {
                 Some(table) => sections.push(self.inner(key, table, item.span())),
                 None => self.wrong_type(key, item, &format!("a list of tables: [[{key}]]")),

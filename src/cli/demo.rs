@@ -76,7 +76,10 @@ pub(super) fn demo(
         stand_ins(&world, &release)?
     };
     let reference = world_ref(&world, course.practice);
-    let ground = Ground::Truth { world, release };
+    let ground = Ground::Truth {
+        world: Box::new(world),
+        release,
+    };
     let mut cards: Vec<Scorecard> = Vec::new();
     for name in ["starter"].into_iter().chain(SHOWN) {
         ui.progress(format_args!("{name}"));

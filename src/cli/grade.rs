@@ -45,7 +45,10 @@ pub(super) fn grade(
         .write(&world, &data)
         .map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", data.display())))?;
     let reference = world_ref(&world, course.practice);
-    let ground = Ground::Truth { world, release };
+    let ground = Ground::Truth {
+        world: Box::new(world),
+        release,
+    };
     let mut cards = Vec::new();
     let total = submissions.len();
     for (place, (name, dir)) in submissions.iter().enumerate() {

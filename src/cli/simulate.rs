@@ -57,7 +57,7 @@ pub(super) fn run(args: &Simulate, ui: &Ui, stop: &Stop, clock: Clock) -> Result
             _ => Ended::Disk(error),
         })
     });
-    let flushed = out.as_mut().map_or(Ok(()), |out| out.flush());
+    let flushed = out.as_mut().map_or(Ok(()), Write::flush);
     let played = match played {
         Ok(played) => played,
         Err(Ended::Interrupted) => return Ok(Exit::Interrupted),

@@ -42,7 +42,7 @@ pub enum Ground {
     /// The truth: the world, and what was released of it.
     Truth {
         /// The world.
-        world: World,
+        world: Box<World>,
         /// The release.
         release: Release,
     },
@@ -423,7 +423,7 @@ fn ask_all(
         let tenth = exchanges.len() * 10 / plan.len().max(1);
         if tenth > told {
             told = tenth;
-            (tools.progress)(&format!("asking: {}0 %", tenth));
+            (tools.progress)(&format!("asking: {tenth}0 %"));
         }
         Ok::<(), MeasureError>(())
     })?;

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_tenth_of_personal_lists_is_a_tenth() {
         let mixed = |user: u64, _: u64| {
-            if user % 10 == 0 {
+            if user.is_multiple_of(10) {
                 (user..user + 20).collect()
             } else {
                 (5000..5020).collect()
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn answers_that_were_not_given_are_not_personal() {
         let half = |user: u64, _: u64| {
-            if user % 2 == 0 {
+            if user.is_multiple_of(2) {
                 (user..user + 20).collect()
             } else {
                 Vec::new()

@@ -241,7 +241,7 @@ impl Held {
         let mut command: Command = leash.command(words);
         command.current_dir(&place.dir).env_clear().envs(&place.env);
         command.env("HOME", &place.home).env("TMPDIR", &place.home);
-        let mut child = leash.spawn(&mut command)?;
+        let mut child = Leash::spawn(&mut command)?;
         let tail = Tail::default();
         if let Some(stderr) = child.stderr.take() {
             tail.drain(stderr);

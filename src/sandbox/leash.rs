@@ -92,7 +92,7 @@ pub struct Leash {
 
 impl Leash {
     /// Starts a command on a leash. Its two output streams are one pipe of the returned child: the leash's standard error.
-    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+    pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -186,7 +186,7 @@ fn reap(main: Pid) -> Option<Exit> {
                 });
             }
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == main => {
-                exit = Some(Exit::Signalled(signal as i32))
+                exit = Some(Exit::Signalled(signal as i32));
             }
             Ok(WaitStatus::StillAlive) | Err(_) => return exit,
             Ok(_) => {}

@@ -161,7 +161,7 @@ fn push_lines(viewing: &Viewing, profile: Profile, base: i64, span: i64, lines: 
     if (hash >> 8) % 100 < ASKS {
         push(start - 1, Kind::Recommend, (20 + hash % 120) as u16);
     }
-    if profile == Profile::Current && (hash >> 4) % ACCOUNTS == 0 {
+    if profile == Profile::Current && (hash >> 4).is_multiple_of(ACCOUNTS) {
         push(start - 1, Kind::CreateAccount, 0);
     }
     let first = (-start).div_euclid(60).max(0);

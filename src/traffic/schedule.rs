@@ -61,7 +61,7 @@ pub fn schedule(workload: &Workload, population: &Population, branch: &Branch) -
             Phase::Peak => workload.peak.1,
         };
         arrive(&mut times, (from, to), rate, &mut |time| {
-            arrivals.push((time, phase))
+            arrivals.push((time, phase));
         });
     }
     arrivals.truncate(MOST);

@@ -15,6 +15,10 @@ pub(super) struct Timer {
 
 impl Timer {
     #[cfg(target_os = "linux")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe; here the descriptor lives as long as the timer that owns it"
+    )]
     pub(super) fn new(clock: Clock) -> io::Result<Self> {
         use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
         let timer = TimerFd::new(

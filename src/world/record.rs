@@ -158,7 +158,7 @@ impl Movie {
             scalar(Value::from(format!("/p{}.jpg", details.tmdb_id))),
         );
         let companies = [details.company, details.country];
-        let companies: Vec<Value> = companies[..1 + usize::from(details.company != details.country)]
+        let companies: Vec<Value> = companies[..=usize::from(details.company != details.country)]
             .iter()
             .map(|company| json!({"name": COMPANIES[*company], "id": 3000 + company}))
             .collect();

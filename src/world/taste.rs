@@ -328,9 +328,9 @@ fn acceptance_level(pulls: &[f64], wanted: f64) -> f64 {
         let middle = 0.5 * (low + high);
         let accepted: f64 = pulls.iter().map(|pull| acceptance(*pull, middle)).sum();
         if accepted > wanted {
-            low = middle
+            low = middle;
         } else {
-            high = middle
+            high = middle;
         }
     }
     0.5 * (low + high)

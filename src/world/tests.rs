@@ -89,7 +89,7 @@ fn records_have_the_types_of_their_profile() {
             match key.as_str() {
                 "tmdb_id" | "runtime" => assert!(value.is_u64(), "{key}"),
                 "genres" | "production_companies" | "production_countries" | "spoken_languages" => {
-                    assert!(value.is_array())
+                    assert!(value.is_array());
                 }
                 "belongs_to_collection" => assert!(value.is_object()),
                 _ => assert!(value.is_string(), "{key} {value}"),

@@ -215,7 +215,7 @@ fn answers_of_every_shape_of_http_are_read() {
 fn a_kept_connection_that_was_closed_is_tried_once_more_and_costs_the_team_nothing() {
     let closing = |stream: &mut TcpStream, call: usize| {
         drop(stream.write_all(good().as_bytes()));
-        call % 2 == 0
+        call.is_multiple_of(2)
     };
     let (all, _) = run(server(closing), &plan(60, 5), 2_000);
     assert!(all.iter().all(|exchange| exchange.ids().is_some()));
