@@ -1,5 +1,7 @@
 //! The tests that go through the doors of the crate.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
 mod layers;
 mod sandbox;
 mod traffic;
