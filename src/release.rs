@@ -107,9 +107,9 @@ impl Release {
         viewers
     }
 
-    /// Returns the twenty movies with most viewers, the foremost first.
+    /// Returns the movies in the order of their number of viewers, the foremost first.
     pub fn popular(&self) -> Vec<usize> {
-        top20(&self.viewers())
+        by_viewers(&self.viewers())
     }
 
     /// Writes the release to a folder, which is made.
@@ -152,10 +152,9 @@ fn by_user(viewings: &[Viewing]) -> BTreeMap<u32, BTreeSet<usize>> {
     seen
 }
 
-fn top20(viewers: &BTreeMap<usize, u32>) -> Vec<usize> {
+fn by_viewers(viewers: &BTreeMap<usize, u32>) -> Vec<usize> {
     let mut order: Vec<usize> = viewers.keys().copied().collect();
     order.sort_by(|a, b| viewers[b].cmp(&viewers[a]).then(a.cmp(b)));
-    order.truncate(20);
     order
 }
 
@@ -304,9 +303,9 @@ impl ReadRelease {
         Ok(release)
     }
 
-    /// Returns the twenty movies with most viewers, the foremost first.
+    /// Returns the movies in the order of their number of viewers, the foremost first.
     pub fn popular(&self) -> Vec<usize> {
-        top20(&self.viewers)
+        by_viewers(&self.viewers)
     }
 }
 

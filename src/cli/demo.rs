@@ -184,7 +184,7 @@ fn unpack(name: &str, to: &Path) -> Result<(), Failure> {
 /// Builds the stand-ins from what was released alone, as a team would have to.
 fn stand_ins(world: &World, release: &Release) -> Result<BTreeMap<&'static str, StandIn>, Failure> {
     let id = |place: usize| world.movie(crate::world::MovieIndex(place as u32)).id.clone();
-    let popular: Vec<String> = release.popular().into_iter().map(id).collect();
+    let popular: Vec<String> = release.popular().into_iter().take(20).map(id).collect();
     let all: Vec<String> = world
         .movie_indices()
         .map(|index| world.movie(index).id.clone())

@@ -20,6 +20,8 @@ const LEVEL: f64 = 0.98;
 const LEAST_EFFECT: f64 = 2.0;
 /// The length of a slice of the run, for plots, availability and the design effect.
 const SLICE_NS: u64 = 1_000_000_000;
+/// A second goes well when this share of its ordinary requests does.
+const WELL: f64 = 0.9;
 /// The most lines of evidence with one criterion.
 const LINES: usize = 6;
 
@@ -383,10 +385,9 @@ impl<'a> Run<'a> {
             let handled = |exchange: &Exchange| match &exchange.outcome {
                 Outcome::Answered { .. } | Outcome::Malformed { .. } => true,
                 Outcome::Status { code, .. } => *code < 500,
-                Outcome::TimedOut
-                | Outcome::Refused { .. }
-                | Outcome::Unreadable { .. }
-                | Outcome::Ours { .. } => false,
+                // A service that is late for everybody is judged for that elsewhere.
+                Outcome::TimedOut => !self.well_around(exchange),
+                Outcome::Refused { .. } | Outcome::Unreadable { .. } | Outcome::Ours { .. } => false,
             };
             let good = odd.iter().filter(|exchange| handled(exchange)).count();
             let why = format!("{good} of {} odd requests", odd.len());
@@ -394,15 +395,32 @@ impl<'a> Run<'a> {
             finding.evidence = examples(&odd, &handled);
             put(findings, "odd.handled_share", finding);
         }
-        let new = self.of(|exchange| {
-            exchange.planned.kind == RequestKind::New && exchange.planned.phase == Phase::Steady
-        });
-        let share = self.share(
-            &new,
-            |exchange| self.success(exchange),
-            "requests of users without history",
-        );
+        let new = self.of(|exchange| exchange.planned.kind == RequestKind::New);
+        let came: Vec<&Exchange> = new
+            .iter()
+            .copied()
+            .filter(|exchange| exchange.outcome != Outcome::TimedOut)
+            .collect();
+        let share = if came.is_empty() && !new.is_empty() {
+            self.share(&new, |_| false, "answers came back at all")
+        } else {
+            self.share(
+                &came,
+                |exchange| exchange.ids().is_some(),
+                "answers to users without history",
+            )
+        };
         findings.insert("new_users.valid_share".to_owned(), share);
+    }
+
+    /// Tells whether ordinary requests of the same second were answered well.
+    fn well_around(&self, exchange: &Exchange) -> bool {
+        let slice = exchange.planned.intended_ns / SLICE_NS;
+        let around = self.of(|other| {
+            other.planned.kind != RequestKind::Odd && other.planned.intended_ns / SLICE_NS == slice
+        });
+        let good = around.iter().filter(|other| self.success(other)).count();
+        good as f64 >= WELL * around.len() as f64
     }
 
     fn latency(&self, findings: &mut Findings) {

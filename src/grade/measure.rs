@@ -477,7 +477,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
     let mut facts = CatalogueFacts::default();
     match job.ground {
         Ground::Truth { world, release } => {
-            let (seen, viewers, popular) = (release.seen(), release.viewers(), places(&release.popular()));
+            let (seen, viewers, popular) = (release.seen(), release.viewers(), release.popular());
             let held = held_out(release);
             let none = BTreeSet::new();
             let mut worth = Vec::new();
@@ -487,6 +487,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                 };
                 world.enjoyment(UserId(*user), &mut worth);
                 let seen = seen.get(user).unwrap_or(&none);
+                let popular = unseen(&popular, seen);
                 let list: Vec<Option<usize>> = list.iter().map(|id| job.ground.place(id)).collect();
                 let value = |list: &[Option<usize>]| expected_enjoyment(list, &worth, seen, K);
                 let enjoyment = EnjoymentScore {
@@ -523,7 +524,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
             }
         }
         Ground::Released(release) => {
-            let popular = places(&release.popular());
+            let popular = release.popular();
             let none = BTreeSet::new();
             let by_id: BTreeMap<&str, usize> = release
                 .movies
@@ -536,6 +537,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                     continue;
                 };
                 let seen = release.seen.get(user).unwrap_or(&none);
+                let popular = unseen(&popular, seen);
                 let list: Vec<Option<usize>> =
                     list.iter().map(|id| by_id.get(id.as_str()).copied()).collect();
                 bundle.append(&Item::User(UserScore {
@@ -563,8 +565,15 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
     Ok(())
 }
 
-fn places(items: &[usize]) -> Vec<Option<usize>> {
-    items.iter().copied().map(Some).collect()
+/// The popular list of one user: the most watched movies that they have not watched.
+fn unseen(popular: &[usize], seen: &BTreeSet<usize>) -> Vec<Option<usize>> {
+    popular
+        .iter()
+        .copied()
+        .filter(|movie| !seen.contains(movie))
+        .take(K)
+        .map(Some)
+        .collect()
 }
 
 fn held_out(release: &Release) -> BTreeMap<u32, BTreeSet<usize>> {

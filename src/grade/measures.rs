@@ -56,12 +56,12 @@ pub const MEASURES: &[MeasureInfo] = &[
     census(
         "odd.handled_share",
         "share",
-        "of the odd requests, those that got an HTTP answer below 500 in time",
+        "of the odd requests, those that got an HTTP answer below 500",
     ),
     sampled(
         "new_users.valid_share",
         "share",
-        "of the requests of users without history, those answered successfully",
+        "of the answers that came back to users without history, those that are valid lists",
     ),
     census(
         "personalised.share",
