@@ -38,7 +38,8 @@ pub(super) fn demo(
 ) -> Result<Exit, Failure> {
     prepare(&args.out)?;
     let out = fs::canonicalize(&args.out).map_err(|error| Failure::machine(error.to_string()))?;
-    let milestone = Milestone::open(files, "m1")?;
+    let mut milestone = Milestone::open(files, "m1")?;
+    shorten(&mut milestone);
     let course = files.course()?;
     let (world, release) = truth(&course);
     ui.progress(format_args!(
@@ -112,6 +113,20 @@ pub(super) fn demo(
         clock.elapsed().as_secs_f64()
     ));
     expected(&cards)
+}
+
+/// A demo is a tour: four services in a minute and a half, so each is asked for less long than in a grade. What needs
+/// two thousand answers stays without a verdict, and says so.
+fn shorten(milestone: &mut Milestone) {
+    let workload = &mut milestone.assignment.workload;
+    workload.steady.0 = workload.steady.0.min(9.0);
+    workload.peak.0 = workload.peak.0.min(3.0);
+    workload.probes = workload.probes.min(150);
+    milestone.assignment.limits.ready = milestone
+        .assignment
+        .limits
+        .ready
+        .min(std::time::Duration::from_secs(20));
 }
 
 /// The demo knows what its services must earn: anything else is a fault of ours or of this machine.

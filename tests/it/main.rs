@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+mod golden_metrics;
 mod layers;
 mod sandbox;
 mod traffic;
+mod zoo;
