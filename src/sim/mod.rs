@@ -3,9 +3,11 @@
 //! Every draw is keyed by user and hour, never by the order of calls: one user's life is the same whether they are played
 //! alone for a data set or with a million others for the company's stream.
 
+mod reaction;
 mod stream;
 mod viewer;
 
+pub use reaction::{Reaction, Shown, react};
 pub use stream::{Played, SimulateSpec, simulate};
 pub use viewer::{Life, MnlViewer, ViewerModel, Viewing};
 

@@ -44,8 +44,8 @@ impl Played {
     }
 }
 
-/// Hours played before the first line, so that movies are under way when the stream begins.
-const LEAD_HOURS: i64 = 5;
+/// Hours played before the first line, so that movies are under way when the stream begins: as long as the longest movie.
+const LEAD_HOURS: i64 = 4;
 /// Seconds of one slice of formatting: large enough to share among threads, small enough to stay in cache.
 const SLICE_S: i64 = 60;
 /// The address of the company's own recommender, which serves until a team does: the most popular movies for everybody.

@@ -21,15 +21,12 @@ pub struct Viewing {
 
 /// How viewers decide: the seam behind which richer behaviour goes.
 pub trait ViewerModel: Sync {
-    /// Chooses a movie that is not in `seen`; `slate` is a recommended list, best first, if there was one.
-    fn choose(
-        &self,
-        world: &World,
-        taste: &Taste,
-        slate: &[MovieIndex],
-        seen: &[u32],
-        draws: &mut Draws,
-    ) -> MovieIndex;
+    /// Chooses a movie that is not in `seen`, by the viewer's own discovery.
+    fn choose(&self, world: &World, taste: &Taste, seen: &[u32], draws: &mut Draws) -> MovieIndex;
+    /// Looks at a recommended list, best first, and returns the place (from 0) of the movie that is taken, if any.
+    ///
+    /// `accepted` holds for each place the probability that the viewer takes it when they look at it.
+    fn take(&self, accepted: &[f64], draws: &mut Draws) -> Option<usize>;
     /// Returns how many minutes of a movie a viewer watches.
     fn watch(&self, world: &World, user: UserId, taste: &Taste, movie: MovieIndex, draws: &mut Draws) -> u16;
     /// Returns the stars that a viewer gives, if they give any.
@@ -47,9 +44,7 @@ pub trait ViewerModel: Sync {
 const CONSIDERED: usize = 64;
 /// The temperature of the proposal: candidates are drawn in proportion to exp(this × appeal).
 const PROPOSAL: f64 = 0.6;
-/// The probability that a viewer who was shown a list takes their choice from it.
-const FROM_SLATE: f64 = 0.3;
-/// The exponent of position bias: the item in place k is examined with weight k to the minus this (Chaney et al. 2018).
+/// The exponent of position bias: place k is looked at with probability k to the minus this (Chaney et al. 2018).
 const POSITION: f64 = 0.8;
 /// Hazard of leaving a movie a minute, in its first minutes and afterwards, and how satisfaction lowers it.
 const FIRST_MINUTES: f64 = 8.0;
@@ -101,38 +96,46 @@ impl MnlViewer {
 }
 
 impl ViewerModel for MnlViewer {
-    fn choose(
-        &self,
-        world: &World,
-        taste: &Taste,
-        slate: &[MovieIndex],
-        seen: &[u32],
-        draws: &mut Draws,
-    ) -> MovieIndex {
+    fn choose(&self, world: &World, taste: &Taste, seen: &[u32], draws: &mut Draws) -> MovieIndex {
         let mut best = (f64::NEG_INFINITY, MovieIndex(0));
-        if !slate.is_empty() && draws.chance(FROM_SLATE) {
-            for (place, movie) in slate.iter().enumerate() {
-                let examined = -POSITION * libm::log(place as f64 + 1.0);
-                let utility = world.pull(taste, *movie) + examined + draws.gumbel();
-                if utility > best.0 && !seen.contains(&movie.0) {
-                    best = (utility, *movie);
-                }
-            }
-        }
         let mut round = 0;
         // A catalogue smaller than what somebody has seen would never give a new movie: after some rounds a repeat is taken.
         while best.0 == f64::NEG_INFINITY {
             round += 1;
-            for _ in 0..CONSIDERED {
-                let place = self.propose(draws);
+            let mut places = [0_usize; CONSIDERED];
+            let mut luck = [0.0; CONSIDERED];
+            for (place, luck) in places.iter_mut().zip(&mut luck) {
+                *place = self.propose(draws);
+                *luck = draws.open_unit();
+            }
+            // All pulls before any noise: the movies lie far apart in memory, and are fetched side by side this way.
+            let pulls =
+                places.map(|place| world.pull(taste, MovieIndex(place as u32)) - self.log_weight[place]);
+            for ((place, pull), luck) in places.into_iter().zip(pulls).zip(luck) {
+                if pull + gumbel_bound(luck) <= best.0 {
+                    continue;
+                }
+                let utility = pull + gumbel(luck);
                 let movie = MovieIndex(place as u32);
-                let utility = world.pull(taste, movie) - self.log_weight[place] + draws.gumbel();
                 if utility > best.0 && (round > 4 || !seen.contains(&movie.0)) {
                     best = (utility, movie);
                 }
             }
         }
         best.1
+    }
+
+    fn take(&self, accepted: &[f64], draws: &mut Draws) -> Option<usize> {
+        // Two draws for every place, looked at or not, so that swapping two movies leaves the other places' luck alone.
+        let mut taken = None;
+        for (place, probability) in accepted.iter().enumerate() {
+            let looks = draws.chance(libm::pow(place as f64 + 1.0, -POSITION));
+            let likes = draws.chance(*probability);
+            if taken.is_none() && looks && likes {
+                taken = Some(place);
+            }
+        }
+        taken
     }
 
     fn watch(&self, world: &World, user: UserId, taste: &Taste, movie: MovieIndex, draws: &mut Draws) -> u16 {
@@ -169,6 +172,18 @@ impl ViewerModel for MnlViewer {
         let occasion = draws.normal();
         rates.then(|| world.stars(user, taste, movie, occasion))
     }
+}
+
+/// The standard Gumbel variate of a uniform one.
+fn gumbel(uniform: f64) -> f64 {
+    -libm::log(-libm::log(uniform))
+}
+
+/// A number that [`gumbel`] does not exceed, for a fraction of its time: as -ln u is at least 1 - u, the variate is at most
+/// -ln(1 - u), and that is at most ln 2 times the number of halvings that lead from 1 to or below 1 - u.
+fn gumbel_bound(uniform: f64) -> f64 {
+    let exponent = ((1.0 - uniform).to_bits() >> 52) as i32 - 1023;
+    f64::from(-exponent) * std::f64::consts::LN_2
 }
 
 /// Weights of the hours of a day, mean 1: an evening peak.
@@ -235,7 +250,7 @@ impl Life {
             if start < self.busy_until {
                 continue;
             }
-            let movie = model.choose(world, &taste, &[], &self.seen, &mut draws);
+            let movie = model.choose(world, &taste, &self.seen, &mut draws);
             let minutes = model.watch(world, self.user, &taste, movie, &mut draws);
             let stars = model.rate(world, self.user, &taste, (movie, minutes), &mut draws);
             self.seen.push(movie.0);
@@ -304,6 +319,19 @@ mod tests {
         for (count, weight) in counts.iter().zip(weights) {
             assert!((count - weight).abs() < 0.1, "{counts:?}");
         }
+    }
+
+    #[test]
+    fn the_bound_of_the_noise_holds_and_is_seldom_far() {
+        let mut draws = Key::from_seed(1).branch("bound").at(0);
+        let mut slack = 0.0;
+        for _ in 0..20_000 {
+            let uniform = draws.open_unit();
+            let (variate, bound) = (gumbel(uniform), gumbel_bound(uniform));
+            assert!(variate <= bound, "{uniform} {variate} {bound}");
+            slack += (bound - variate) / 20_000.0;
+        }
+        assert!(slack < 1.5, "{slack}");
     }
 
     #[test]

@@ -220,6 +220,16 @@ impl World {
         }
     }
 
+    /// Returns for each movie of a list the probability that a user takes it when they look at it; empty for a number that
+    /// is not given. The first factor of [`World::enjoyment`]: being shown a movie makes awareness of it irrelevant.
+    pub fn acceptance(&self, id: UserId, list: &[MovieIndex]) -> Vec<f64> {
+        let Some(taste) = self.taste(id) else {
+            return Vec::new();
+        };
+        let all = taste::acceptances(&taste, &self.traits);
+        list.iter().map(|index| all[index.0 as usize]).collect()
+    }
+
     /// Returns how satisfied a user truly is with a movie, standardised.
     pub fn felt(&self, id: UserId, taste: &Taste, index: MovieIndex) -> f64 {
         taste.felt(&self.traits[index.0 as usize], self.idiosyncrasy(id, index))

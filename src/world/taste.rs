@@ -14,13 +14,15 @@ use crate::seed::Draws;
 pub(super) const LATENT: usize = 13;
 /// The number of features that the choice utility is a dot product over.
 pub(super) const FEATURES: usize = 4 + GENRES + LATENT;
+/// The number of sums that the dot product keeps side by side: two registers of the least common machine.
+const LANES: usize = 8;
 
 /// The standard deviation of appeal in logits.
-const APPEAL_SD: f64 = 2.862;
+const APPEAL_SD: f64 = 2.576;
 /// The correlation of appeal with quality.
 const APPEAL_QUALITY: f64 = 0.313;
 /// The share of appeal's variance that is awareness and not merit.
-const AWARENESS_SHARE: f64 = 0.5;
+const AWARENESS_SHARE: f64 = 0.35;
 /// The shape of the skew-normal appeal: a bounded head and a long dead tail, which is what real catalogues have.
 const APPEAL_SKEW: f64 = -3.553;
 /// The weight of a genre's general popularity in appeal.
@@ -34,14 +36,14 @@ const CLUSTERED: f64 = 0.573;
 /// The number of micro-genres.
 pub(super) const CLUSTERS: usize = 104;
 /// The standard deviations of personal taste: recency, era, highbrow, genre, latent.
-const TASTE_RECENCY: f64 = 1.253;
-const TASTE_ERA: f64 = 0.661;
-const TASTE_HIGHBROW: f64 = 0.557;
-const TASTE_GENRE: f64 = 0.55;
-const TASTE_LATENT: f64 = 1.215;
+const TASTE_RECENCY: f64 = 1.441;
+const TASTE_ERA: f64 = 0.760;
+const TASTE_HIGHBROW: f64 = 0.641;
+const TASTE_GENRE: f64 = 0.633;
+const TASTE_LATENT: f64 = 1.397;
 /// How much genders and ages differ in their genres.
-const GENDER_GENRE: f64 = 1.3;
-const AGE_GENRE: f64 = 1.738;
+const GENDER_GENRE: f64 = 1.495;
+const AGE_GENRE: f64 = 1.999;
 /// The spread of how much appeal counts for a user.
 const MAINSTREAM: f64 = 0.33;
 
@@ -242,11 +244,19 @@ impl Taste {
 
     /// Returns the pull of a movie on the user when they choose by themselves, in logits, before noise.
     pub(super) fn pull(&self, movie: &MovieTraits) -> f64 {
-        let mut sum = 0.0_f32;
-        for (weight, feature) in self.weights.iter().zip(&movie.features) {
-            sum += weight * feature;
+        // Eight sums side by side, always added in this order: as fast as the machine can, and the same bits on all.
+        let (weights, weights_left) = self.weights.as_chunks::<LANES>();
+        let (features, features_left) = movie.features.as_chunks::<LANES>();
+        let mut sums = [0.0_f32; LANES];
+        for (weights, features) in weights.iter().zip(features) {
+            for lane in 0..LANES {
+                sums[lane] += weights[lane] * features[lane];
+            }
         }
-        f64::from(sum)
+        for ((sum, weight), feature) in sums.iter_mut().zip(weights_left).zip(features_left) {
+            *sum += weight * feature;
+        }
+        f64::from(sums.iter().sum::<f32>())
     }
 
     /// Returns the pull that is merit and taste, without awareness: what the truth is made of.
@@ -303,15 +313,28 @@ impl Taste {
 }
 
 /// The true worth of every movie to a user: acceptance times satisfaction, each in [0, 1].
-///
-/// Acceptance is `1 - exp(-exp(U - c))` with the deserved pull U and a level c at which the user would accept as many
-/// movies as they watch in thirty days.
 pub(super) fn enjoyment(taste: &Taste, movies: &[MovieTraits], worth: &mut Vec<f64>) {
     worth.clear();
     worth.extend(movies.iter().map(|movie| taste.deserved_pull(movie)));
-    let level = acceptance_level(worth, taste.activity.min(movies.len() as f64 / 4.0));
+    accept(taste, worth);
     for (value, movie) in worth.iter_mut().zip(movies) {
-        *value = acceptance(*value, level) * taste.satisfaction(movie);
+        *value *= taste.satisfaction(movie);
+    }
+}
+
+/// The probability that a user takes each movie when they look at it.
+pub(super) fn acceptances(taste: &Taste, movies: &[MovieTraits]) -> Vec<f64> {
+    let mut values: Vec<f64> = movies.iter().map(|movie| taste.deserved_pull(movie)).collect();
+    accept(taste, &mut values);
+    values
+}
+
+/// Turns pulls into acceptance: `1 - exp(-exp(U - c))` with the deserved pull U and a level c at which the user would
+/// accept as many movies as they watch in thirty days.
+fn accept(taste: &Taste, pulls: &mut [f64]) {
+    let level = acceptance_level(pulls, taste.activity.min(pulls.len() as f64 / 4.0));
+    for pull in pulls {
+        *pull = acceptance(*pull, level);
     }
 }
 

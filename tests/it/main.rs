@@ -5,5 +5,7 @@
 mod golden_metrics;
 mod layers;
 mod sandbox;
+mod sim;
 mod traffic;
+mod world;
 mod zoo;

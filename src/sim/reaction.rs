@@ -1,0 +1,62 @@
+//! What a viewer does with a recommended list: which place they take, how long they watch, whether they rate.
+
+use super::viewer::{ViewerModel, Viewing};
+use crate::event::SimTime;
+use crate::seed::Branch;
+use crate::world::{MovieIndex, UserId, World};
+
+/// A list as it is put before a viewer.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'l> {
+    /// Who looks at it.
+    pub user: UserId,
+    /// When.
+    pub at: SimTime,
+    /// The number of the occasion, which names the draws: the same occasion has the same luck whatever list is shown.
+    pub occasion: u32,
+    /// The movies, best first.
+    pub list: &'l [MovieIndex],
+    /// Movies that the viewer has watched before and does not take again.
+    pub seen: &'l [MovieIndex],
+}
+
+/// What came of a list that was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaction {
+    /// The place of the movie that was taken, from 0.
+    pub place: usize,
+    /// What was watched, and the stars it got if any.
+    pub viewing: Viewing,
+}
+
+/// Shows a list to a viewer; none when they take nothing, or when there is no such user.
+///
+/// The viewer goes down the list: they look at place k with probability k^-0.8, take what they look at with the probability
+/// that the truth gives it ([`World::acceptance`]), and stop at the first movie taken. A movie that was seen, or stands in
+/// the list a second time, is not taken.
+pub fn react(world: &World, model: &dyn ViewerModel, branch: &Branch, shown: Shown<'_>) -> Option<Reaction> {
+    let taste = world.taste(shown.user)?;
+    let mut accepted = world.acceptance(shown.user, shown.list);
+    for (place, movie) in shown.list.iter().enumerate() {
+        if shown.seen.contains(movie) || shown.list[..place].contains(movie) {
+            accepted[place] = 0.0;
+        }
+    }
+    let mut draws = branch.at(u64::from(shown.user.0) << 32 | u64::from(shown.occasion));
+    let place = model.take(&accepted, &mut draws)?;
+    let movie = shown.list[place];
+    // Minutes and stars have draws of their own, so that they do not depend on the length of the list.
+    let mut draws = branch
+        .branch("watching")
+        .at(u64::from(shown.user.0) << 32 | u64::from(movie.0));
+    let minutes = model.watch(world, shown.user, &taste, movie, &mut draws);
+    let stars = model.rate(world, shown.user, &taste, (movie, minutes), &mut draws);
+    let viewing = Viewing {
+        user: shown.user,
+        movie,
+        at: shown.at,
+        minutes,
+        stars,
+    };
+    Some(Reaction { place, viewing })
+}
