@@ -171,10 +171,14 @@ impl<'d> Section<'d> {
         text
     }
 
-    /// Reads a text that must be there.
+    /// Reads a text that must be there and hold something.
     pub fn required_text(&self, key: &str) -> String {
         self.require(key);
-        self.text(key).unwrap_or_default()
+        let text = self.text(key);
+        if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+            self.fault_at(key, format!("`{key}` is empty"), None);
+        }
+        text.unwrap_or_default()
     }
 
     /// Reads a truth value.
@@ -195,8 +199,17 @@ impl<'d> Section<'d> {
             DeValue::Float(float) => float.as_str().parse().ok(),
             _ => None,
         };
-        if number.is_none() {
-            self.wrong_type(key, value, "a number");
+        match number {
+            None => self.wrong_type(key, value, "a number"),
+            Some(number) if !number.is_finite() => {
+                self.fault_at(
+                    key,
+                    format!("`{key}` is {number}, which nothing can be compared with"),
+                    None,
+                );
+                return None;
+            }
+            Some(_) => {}
         }
         number
     }

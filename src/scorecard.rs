@@ -1,6 +1,6 @@
 //! What a run found and what it is worth: findings in, verdicts out, and the card that every page is made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -366,7 +366,7 @@ pub struct Scorecard {
     pub bonus_max: f64,
     /// The points that wait for a person.
     pub pending: f64,
-    /// The points that this run could not decide (no verdict).
+    /// The points that this run could not decide: no verdict, or skipped for want of one.
     pub undecided: f64,
     /// The criteria, in the rubric's order.
     pub criteria: Vec<CriterionResult>,
@@ -380,4 +380,40 @@ pub struct Scorecard {
     pub notes: Vec<String>,
     /// The files of the evidence and their SHA-256, so that the card can be traced.
     pub evidence: BTreeMap<String, String>,
+}
+
+/// Returns the ids of the criteria that a run left open: those without a verdict, and those skipped only because what they
+/// need is open or waits for a person. What is skipped because something failed is not open.
+pub fn open(criteria: &[CriterionResult]) -> BTreeSet<String> {
+    let by_id: BTreeMap<&str, &CriterionResult> = criteria
+        .iter()
+        .map(|criterion| (criterion.id.as_str(), criterion))
+        .collect();
+    let mut lost: BTreeSet<&str> = BTreeSet::new();
+    // Each round may find more that is lost through what was found before; there are at most as many rounds as criteria.
+    for _ in 0..criteria.len() {
+        for criterion in criteria
+            .iter()
+            .filter(|criterion| criterion.verdict == Verdict::Skipped)
+        {
+            let through = criterion.needs.iter().any(|need| {
+                lost.contains(need.as_str())
+                    || by_id
+                        .get(need.as_str())
+                        .is_some_and(|need| need.verdict == Verdict::Fail)
+            });
+            if through {
+                lost.insert(&criterion.id);
+            }
+        }
+    }
+    criteria
+        .iter()
+        .filter(|criterion| match criterion.verdict {
+            Verdict::NoVerdict => true,
+            Verdict::Skipped => !lost.contains(criterion.id.as_str()),
+            Verdict::Pass | Verdict::Fail | Verdict::PendingReview => false,
+        })
+        .map(|criterion| criterion.id.clone())
+        .collect()
 }

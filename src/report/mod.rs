@@ -7,7 +7,7 @@ mod plot;
 mod terminal;
 mod words;
 
-use crate::scorecard::{Audience, Scorecard};
+use crate::scorecard::{Audience, Scorecard, Verdict, open};
 
 pub use html::{class_html, html};
 pub use json::json;
@@ -23,6 +23,7 @@ pub fn for_audience(card: &Scorecard, audience: Audience) -> Scorecard {
     if audience == Audience::Staff {
         return card;
     }
+    let open = open(&card.criteria);
     for hidden in card
         .criteria
         .iter()
@@ -31,18 +32,13 @@ pub fn for_audience(card: &Scorecard, audience: Audience) -> Scorecard {
         card.score -= hidden.points;
         if hidden.bonus {
             card.bonus_max -= hidden.max;
-        } else {
-            card.max -= hidden.max;
-            card.pending -= if hidden.verdict == crate::scorecard::Verdict::PendingReview {
-                hidden.max
-            } else {
-                0.0
-            };
-            card.undecided -= if hidden.verdict == crate::scorecard::Verdict::NoVerdict {
-                hidden.max
-            } else {
-                0.0
-            };
+            continue;
+        }
+        card.max -= hidden.max;
+        if hidden.verdict == Verdict::PendingReview {
+            card.pending -= hidden.max;
+        } else if open.contains(&hidden.id) {
+            card.undecided -= hidden.max;
         }
     }
     card.criteria

@@ -90,6 +90,16 @@ fn read_windows(root: &Section<'_>) -> Vec<Window> {
             after_h: hours("after_h"),
             better_side: pick,
         });
+        if windows
+            .last()
+            .is_some_and(|window| window.before_h + window.after_h <= 0.0)
+        {
+            section.fault_at(
+                "before_h",
+                "the window has no hours",
+                Some("before_h = 24, say".to_owned()),
+            );
+        }
         section.finish();
     }
     all.finish();
@@ -171,6 +181,15 @@ fn read_judged(section: &Section<'_>) -> Rule {
             "a judged criterion needs at least one [[criterion.mark]]",
             None,
         );
+    }
+    for (place, mark) in marks.iter().enumerate() {
+        if !mark.id.is_empty() && marks[..place].iter().any(|earlier| earlier.id == mark.id) {
+            sections[place].fault_at(
+                "id",
+                format!("`{}` is the id of an earlier mark too", mark.id),
+                None,
+            );
+        }
     }
     sections.into_iter().for_each(Section::finish);
     Rule::Judged {
@@ -351,6 +370,25 @@ fn check_needs(criteria: &[Criterion], sections: &[Section<'_>]) {
                     format!("there is no criterion `{need}`"),
                     suggest(need, &ids),
                 );
+            }
+        }
+        for need in criteria
+            .iter()
+            .filter(|other| criterion.needs.contains(&other.id))
+        {
+            if matches!(need.rule, Rule::Judged { .. }) && !matches!(criterion.rule, Rule::Judged { .. }) {
+                let message = format!(
+                    "a person judges `{}`, so a run could never decide what needs it",
+                    need.id
+                );
+                section.fault_at("needs", message, None);
+            }
+            if need.visibility == Audience::Staff && criterion.visibility == Audience::Student {
+                let message = format!(
+                    "students do not see `{}`, but what needs it would name it to them",
+                    need.id
+                );
+                section.fault_at("needs", message, None);
             }
         }
         if reaches(&needs, &criterion.id, &criterion.id, &mut BTreeSet::new()) {

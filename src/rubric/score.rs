@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::words;
 use super::{Bar, Criterion, Rubric, Rule, Test, Undecided};
-use crate::scorecard::{CriterionResult, Finding, Findings, Measurement, Method, RunKind, Verdict};
+use crate::scorecard::{CriterionResult, Finding, Findings, Measurement, Method, RunKind, Verdict, open};
 
 /// What a rubric makes of what a run found.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Scored {
     pub bonus_max: f64,
     /// The points that wait for a person, without bonus.
     pub pending: f64,
-    /// The points that could not be decided, without bonus.
+    /// The points that could not be decided, or wait for what could not be, without bonus.
     pub undecided: f64,
 }
 
@@ -49,6 +49,7 @@ pub fn score(rubric: &Rubric, findings: &Findings, kind: RunKind) -> Scored {
         .iter()
         .filter_map(|criterion| decided.remove(criterion.id.as_str()))
         .collect();
+    let open = open(&criteria);
     let sum = |test: &dyn Fn(&CriterionResult) -> bool| -> f64 {
         criteria
             .iter()
@@ -61,7 +62,7 @@ pub fn score(rubric: &Rubric, findings: &Findings, kind: RunKind) -> Scored {
         max: sum(&|result| !result.bonus),
         bonus_max: sum(&|result| result.bonus),
         pending: sum(&|result| !result.bonus && result.verdict == Verdict::PendingReview),
-        undecided: sum(&|result| !result.bonus && result.verdict == Verdict::NoVerdict),
+        undecided: sum(&|result| !result.bonus && open.contains(&result.id)),
         criteria,
     }
 }
@@ -178,13 +179,19 @@ fn judge(result: &mut CriterionResult, test: &Test, found: &Measurement, min_n: 
         );
         return;
     }
+    if result.method == Method::Sampled && found.interval.is_none() {
+        result.verdict = Verdict::NoVerdict;
+        "the measure came without an interval, so the bar cannot be compared with it: our fault"
+            .clone_into(&mut result.why);
+        return;
+    }
     // Without an interval the value itself is both ends.
     let (low, high) = found.interval.map_or((found.value, found.value), |interval| {
         (interval.low, interval.high)
     });
-    if !(found.value.is_finite() && low.is_finite() && high.is_finite()) {
+    if !(found.value.is_finite() && low.is_finite() && high.is_finite() && low <= high) {
         result.verdict = Verdict::NoVerdict;
-        "the measure came out as no number: our fault".clone_into(&mut result.why);
+        "the measure came out as no number or no interval: our fault".clone_into(&mut result.why);
         return;
     }
     let (all_good, all_bad) = match test.bar {
@@ -419,6 +426,78 @@ at_least = 0.5
             "`c.truth` needs the truth, which a self-check does not know",
         ] {
             assert!(faults.contains(part), "{part}\n\n{faults}");
+        }
+    }
+
+    #[test]
+    fn points_that_wait_for_what_we_could_not_tell_are_not_lost() {
+        let nothing = score(&rubric(), &Findings::new(), RunKind::Grade);
+        assert_eq!(nothing.undecided + nothing.pending + nothing.score, nothing.max);
+        // When what it needs failed, the skipped criterion is the team's loss.
+        let failed: Findings = [("b.fact".to_owned(), measured(0.0, 0.0, 0.0, 1))].into();
+        assert_eq!(score(&rubric(), &failed, RunKind::Grade).undecided, 0.0);
+    }
+
+    #[test]
+    fn what_the_measures_get_wrong_is_no_verdict() {
+        let share = |share: Finding| {
+            let findings = [
+                ("a.share".to_owned(), share),
+                ("b.fact".to_owned(), measured(1.0, 1.0, 1.0, 1)),
+            ]
+            .into();
+            verdicts(&findings, RunKind::Grade)[0]
+        };
+        assert_eq!(share(measured(0.8, 0.95, 0.5, 50)), Verdict::NoVerdict);
+        assert_eq!(share(measured(0.95, f64::NAN, 0.97, 50)), Verdict::NoVerdict);
+        let mut bare = measured(0.95, 0.94, 0.96, 50);
+        if let Finding::Measured(found) = &mut bare {
+            found.interval = None;
+        }
+        assert_eq!(share(bare), Verdict::NoVerdict);
+    }
+
+    #[test]
+    fn rubrics_that_could_not_be_decided_are_faults() {
+        let mark = "[[criterion.mark]]\nid = \"good\"\ntext = \"Good.\"\n";
+        let cases = [
+            (
+                "at_most = 0.2",
+                "at_most = nan".to_owned(),
+                "which nothing can be compared with",
+            ),
+            ("id = \"x.judged\"", "id = \"\"".to_owned(), "`id` is empty"),
+            (
+                "measure = \"c.truth\"",
+                "measure = \"\"".to_owned(),
+                "`measure` is empty",
+            ),
+            (
+                "needs = [\"x.fact\"]",
+                "needs = [\"x.judged\"]".to_owned(),
+                "a person judges `x.judged`",
+            ),
+            (
+                "method = \"fact\"",
+                "method = \"fact\"\nvisibility = \"staff\"".to_owned(),
+                "students do not see",
+            ),
+            (
+                "bonus = 2\n",
+                "bonus = 2\n[window.day]\npick = \"better\"\n".to_owned(),
+                "has no hours",
+            ),
+            (
+                mark,
+                format!("{mark}{mark}"),
+                "`good` is the id of an earlier mark too",
+            ),
+        ];
+        for (found, instead, told) in cases {
+            let text = TEXT.replacen(found, &instead, 1);
+            assert_ne!(text, TEXT, "{found}");
+            let faults = Rubric::parse("x.toml", &text, MEASURES).unwrap_err().to_string();
+            assert!(faults.contains(told), "{told}\n\n{faults}");
         }
     }
 
