@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
@@ -34,6 +34,8 @@ pub struct ReleaseSpec {
 const LEAST_ACTIVITY: f64 = 15.0;
 /// The most bytes that a file of a release may unfold to: a class's data is a hundredth of it.
 const MAX_UNFOLDED: u64 = 1 << 30;
+/// The longest line of a file of a release: a movie's record takes some two thousand bytes.
+const MAX_LINE: u64 = 1 << 16;
 /// The schema name of a release.
 const SCHEMA: &str = "reelworld/release/v1";
 
@@ -250,27 +252,27 @@ impl ReadRelease {
     /// The first file and line that is not what a release holds.
     pub fn read(dir: &Path) -> Result<Self, BadRelease> {
         let mut release = Self::default();
-        let about: Value = {
-            let path = dir.join("release.json");
-            let text = fs::read_to_string(&path).map_err(|error| bad(&path, 0, error.to_string()))?;
-            serde_json::from_str(&text).map_err(|error| bad(&path, error.line(), error.to_string()))?
-        };
+        let path = dir.join("release.json");
+        let text = fs::read_to_string(&path).map_err(|error| bad(&path, 0, error.to_string()))?;
+        let about: Value =
+            serde_json::from_str(&text).map_err(|error| bad(&path, error.line(), error.to_string()))?;
         if about["schema"] != SCHEMA {
-            return Err(bad(
-                &dir.join("release.json"),
-                1,
-                format!("this is no `{SCHEMA}`"),
-            ));
+            return Err(bad(&path, 0, format!("this is no `{SCHEMA}`")));
         }
-        release.company_users = about["company_users"].as_u64().unwrap_or(0) as u32;
+        release.company_users = about["company_users"]
+            .as_u64()
+            .and_then(|users| u32::try_from(users).ok())
+            .ok_or_else(|| bad(&path, 0, "`company_users` is missing or no number"))?;
         about["profile"]
             .as_str()
-            .unwrap_or("classic")
+            .ok_or_else(|| bad(&path, 0, "`profile` is missing or no text"))?
             .clone_into(&mut release.profile);
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         each_json(&dir.join("movies.jsonl"), &mut |movie| {
             let id = movie["id"].as_str().ok_or("a movie without `id`")?;
-            places.insert(id.to_owned(), release.movies.len());
+            if places.insert(id.to_owned(), release.movies.len()).is_some() {
+                return Err("a movie that stood here before");
+            }
             release.movies.push(id.to_owned());
             let genres = movie["genres"].as_array().into_iter().flatten();
             release.genres.push(
@@ -287,12 +289,21 @@ impl ReadRelease {
                 .and_then(|id| u32::try_from(id).ok())
                 .ok_or("a user without `user_id`")?;
             let age = user["age"].as_u64().ok_or("a user without `age`")?;
-            let text = |key: &str| user[key].as_str().unwrap_or("unknown").to_owned();
-            release
+            let gender = user["gender"].as_str().ok_or("a user without `gender`")?;
+            let occupation = user["occupation"].as_str().ok_or("a user without `occupation`")?;
+            let before = release
                 .users
-                .insert(id, groups(&text("gender"), age_band(age), &text("occupation")));
-            Ok(())
+                .insert(id, groups(gender, age_band(age), occupation));
+            before.map_or(Ok(()), |_| Err("a user who stood here before"))
         })?;
+        for (file, empty) in [
+            ("movies.jsonl", release.movies.is_empty()),
+            ("users.jsonl", release.users.is_empty()),
+        ] {
+            if empty {
+                return Err(bad(&dir.join(file), 0, "there is nothing in it"));
+            }
+        }
         release.seen = read_log(&dir.join("log.csv.gz"), &places)?;
         release.heldout = read_log(&dir.join("heldout.csv.gz"), &places)?;
         for seen in release.seen.values() {
@@ -343,33 +354,66 @@ fn each_json(
     each: &mut dyn FnMut(&Value) -> Result<(), &'static str>,
 ) -> Result<(), BadRelease> {
     let file = File::open(path).map_err(|error| bad(path, 0, error.to_string()))?;
-    for (number, line) in BufReader::new(file.take(MAX_UNFOLDED)).lines().enumerate() {
-        let line = line.map_err(|error| bad(path, number + 1, error.to_string()))?;
-        let value = serde_json::from_str(&line).map_err(|error| bad(path, number + 1, error.to_string()))?;
-        each(&value).map_err(|what| bad(path, number + 1, what))?;
-    }
-    Ok(())
+    each_line(path, file, &mut |line| {
+        let value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        each(&value).map_err(str::to_owned)
+    })
 }
 
+/// Reads who watched what; users of whom there is no record are kept, because a team may add what it collected itself.
 fn read_log(
     path: &Path,
     places: &BTreeMap<String, usize>,
 ) -> Result<BTreeMap<u32, BTreeSet<usize>>, BadRelease> {
     let file = File::open(path).map_err(|error| bad(path, 0, error.to_string()))?;
     let mut seen: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
-    for (number, line) in BufReader::new(GzDecoder::new(file).take(MAX_UNFOLDED))
-        .lines()
-        .enumerate()
-    {
-        let line = line.map_err(|error| bad(path, number + 1, error.to_string()))?;
-        let record = Record::parse(&line).map_err(|fault| bad(path, number + 1, fault.to_string()))?;
-        if let Event::Watch { movie, .. } = &record.event
-            && let Some(place) = places.get(movie)
-        {
+    each_line(path, MultiGzDecoder::new(BufReader::new(file)), &mut |line| {
+        let record = Record::parse(line).map_err(|fault| fault.to_string())?;
+        if let Event::Watch { movie, .. } = &record.event {
+            let place = places
+                .get(movie)
+                .ok_or_else(|| format!("movies.jsonl has no `{movie}`"))?;
             seen.entry(record.user).or_default().insert(*place);
         }
-    }
+        Ok(())
+    })?;
     Ok(seen)
+}
+
+/// Gives each line, without its end, to a reader whose complaint gets the file and the number of the line.
+fn each_line(
+    path: &Path,
+    source: impl Read,
+    each: &mut dyn FnMut(&str) -> Result<(), String>,
+) -> Result<(), BadRelease> {
+    // One byte more than is allowed tells a file that ends there from one that goes on.
+    let mut source = BufReader::new(source.take(MAX_UNFOLDED + 1));
+    let (mut line, mut number, mut unfolded) = (Vec::new(), 0, 0);
+    loop {
+        line.clear();
+        number += 1;
+        let fault = |what: String| bad(path, number, what);
+        let read = source
+            .by_ref()
+            .take(MAX_LINE + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| fault(error.to_string()))?;
+        if read == 0 {
+            return Ok(());
+        }
+        unfolded += read as u64;
+        if unfolded > MAX_UNFOLDED {
+            return Err(fault(format!("the file goes on after {MAX_UNFOLDED} bytes")));
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        if line.len() as u64 > MAX_LINE {
+            return Err(fault(format!("a line of more than {MAX_LINE} bytes")));
+        }
+        let text = std::str::from_utf8(&line).map_err(|error| fault(error.to_string()))?;
+        each(text).map_err(fault)?;
+    }
 }
 
 /// Returns the moment that separates the log from what came afterwards.
@@ -379,69 +423,247 @@ pub fn cut() -> SimTime {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::world::{Profile, WorldSpec};
+    use std::sync::LazyLock;
 
-    fn release() -> (World, Release) {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::world::{MovieIndex, Profile, WorldSpec};
+
+    const FILES: [&str; 5] = [
+        "release.json",
+        "movies.jsonl",
+        "users.jsonl",
+        "log.csv.gz",
+        "heldout.csv.gz",
+    ];
+
+    /// A small release is played once for all tests.
+    static PLAYED: LazyLock<(World, Release)> = LazyLock::new(|| play(2));
+
+    fn play(threads: usize) -> (World, Release) {
         let key = Key::from_seed(3);
-        let world = World::new(
-            &key,
-            WorldSpec {
-                users: 600,
-                movies: 200,
-                profile: Profile::Classic,
-            },
-            1,
-        );
+        let spec = WorldSpec {
+            users: 600,
+            movies: 200,
+            profile: Profile::Classic,
+        };
+        let world = World::new(&key, spec, 1);
         let spec = ReleaseSpec {
             users: 80,
             days: 20,
             heldout_days: 5,
         };
-        let release = Release::make(&world, &key, spec, 2);
+        let release = Release::make(&world, &key, spec, threads);
         (world, release)
+    }
+
+    fn written() -> tempfile::TempDir {
+        let (world, release) = &*PLAYED;
+        let dir = tempfile::tempdir().unwrap();
+        release.write(world, dir.path()).unwrap();
+        dir
+    }
+
+    fn zipped(text: &[u8]) -> Vec<u8> {
+        let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+        out.write_all(text).unwrap();
+        out.finish().unwrap()
+    }
+
+    fn lines(path: &Path) -> Vec<Record> {
+        let mut text = String::new();
+        MultiGzDecoder::new(File::open(path).unwrap())
+            .read_to_string(&mut text)
+            .unwrap();
+        text.lines().map(|line| Record::parse(line).unwrap()).collect()
     }
 
     #[test]
     fn a_release_reads_back_from_its_folder() {
-        let (world, release) = release();
-        let dir = tempfile::tempdir().unwrap();
-        release.write(&world, dir.path()).unwrap();
-        let read = ReadRelease::read(dir.path()).unwrap();
+        let (world, release) = &*PLAYED;
+        let read = ReadRelease::read(written().path()).unwrap();
         assert_eq!(read.seen, release.seen());
         assert_eq!(read.popular(), release.popular());
-        assert_eq!(read.users.len(), 80);
-        assert_eq!(read.movies[7], world.movie(crate::world::MovieIndex(7)).id);
+        assert_eq!(read.viewers, release.viewers());
         assert_eq!(read.heldout, by_user(&release.heldout));
+        assert_eq!((read.company_users, read.profile.as_str()), (600, "classic"));
+        assert_eq!(read.movies[7], world.movie(MovieIndex(7)).id);
+        assert_eq!(read.users.len(), 80);
+        for (id, read) in &read.users {
+            let user = world.user(UserId(*id)).unwrap();
+            let wanted = groups(user.gender.letter(), user.age_band(), user.occupation.label());
+            assert_eq!(*read, wanted);
+        }
+    }
+
+    #[test]
+    fn the_log_is_before_the_cut_and_the_rest_after_it() {
+        let (_, release) = &*PLAYED;
         assert!(release.viewings.iter().all(|viewing| viewing.at < cut()));
+        assert!(release.heldout.iter().all(|viewing| viewing.at >= cut()));
+        assert!(!release.viewings.is_empty() && !release.heldout.is_empty());
     }
 
     #[test]
     fn nobody_watches_afterwards_what_they_watched_before() {
-        let (_, release) = release();
+        let (_, release) = &*PLAYED;
         let seen = release.seen();
-        assert!(
-            release
-                .heldout
-                .iter()
-                .all(|viewing| !seen[&viewing.user.0].contains(&(viewing.movie.0 as usize)))
+        assert!(release.heldout.iter().all(|viewing| {
+            let before = seen.get(&viewing.user.0);
+            before.is_none_or(|before| !before.contains(&(viewing.movie.0 as usize)))
+        }));
+    }
+
+    #[test]
+    fn a_log_is_in_order_and_keeps_the_last_minute_of_each_viewing_and_every_rating() {
+        let (_, release) = &*PLAYED;
+        let records = lines(&written().path().join("log.csv.gz"));
+        assert!(records.is_sorted_by_key(|record| record.time));
+        let (watches, ratings): (Vec<_>, Vec<_>) = records
+            .iter()
+            .partition(|record| matches!(record.event, Event::Watch { .. }));
+        assert_eq!(watches.len(), release.viewings.len());
+        let rated = release.viewings.iter().filter(|viewing| viewing.stars.is_some());
+        assert_eq!(ratings.len(), rated.count());
+        let minutes = |record: &&Record| match record.event {
+            Event::Watch { minute, .. } => u64::from(minute) + 1,
+            _ => 0,
+        };
+        let played = release.viewings.iter().map(|viewing| u64::from(viewing.minutes));
+        assert_eq!(watches.iter().map(minutes).sum::<u64>(), played.sum::<u64>());
+    }
+
+    #[test]
+    fn a_release_is_the_same_bytes_for_any_number_of_threads() {
+        let (one, other) = (written(), tempfile::tempdir().unwrap());
+        let (world, release) = play(1);
+        release.write(&world, other.path()).unwrap();
+        for file in FILES {
+            let bytes = |dir: &Path| fs::read(dir.join(file)).unwrap();
+            assert!(bytes(one.path()) == bytes(other.path()), "{file} differs");
+        }
+    }
+
+    #[test]
+    fn a_log_of_several_packed_parts_is_read_to_its_end() {
+        let dir = written();
+        let path = dir.path().join("log.csv.gz");
+        let before = ReadRelease::read(dir.path()).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let added = format!(
+            "2022-01-01T10:00,4000000000,GET /data/m/{}/3.mpg\n",
+            before.movies[0]
         );
+        bytes.extend(zipped(added.as_bytes()));
+        fs::write(&path, bytes).unwrap();
+        let after = ReadRelease::read(dir.path()).unwrap();
+        assert_eq!(after.seen[&4_000_000_000], BTreeSet::from([0]));
+        assert_eq!(after.seen.len(), before.seen.len() + 1);
     }
 
     #[test]
     fn a_broken_file_is_told_with_its_line() {
-        let (world, release) = release();
-        let dir = tempfile::tempdir().unwrap();
-        release.write(&world, dir.path()).unwrap();
-        fs::write(
-            dir.path().join("users.jsonl"),
-            "{\"user_id\": 1, \"age\": 3}\n{\"user_id\": \"x\"}\n",
-        )
-        .unwrap();
-        let error = ReadRelease::read(dir.path()).unwrap_err().to_string();
-        assert!(
-            error.ends_with("users.jsonl:2:1: a user without `user_id`"),
-            "{error}"
-        );
+        let good = r#"{"user_id": 1, "age": 3, "gender": "F", "occupation": "artist"}"#;
+        let long = "x".repeat(MAX_LINE as usize + 1);
+        let mut cut_off = zipped(b"2022-01-01T10:00,1,GET /rate/a+1999=3\n");
+        cut_off.truncate(cut_off.len() - 9);
+        let cases: [(&str, Vec<u8>, &str); 11] = [
+            (
+                "users.jsonl",
+                format!("{good}\n{{\"user_id\": \"x\"}}\n").into(),
+                "users.jsonl:2:1: a user without `user_id`",
+            ),
+            (
+                "users.jsonl",
+                b"{\"user_id\": 1, \"age\": 3, \"occupation\": \"artist\"}".into(),
+                "users.jsonl:1:1: a user without `gender`",
+            ),
+            (
+                "users.jsonl",
+                format!("{good}\n{good}\n").into(),
+                "users.jsonl:2:1: a user who stood here before",
+            ),
+            ("users.jsonl", Vec::new(), "users.jsonl: there is nothing in it"),
+            (
+                "movies.jsonl",
+                b"{\"id\": \"a\"}\n{\"id\": \"a\"}\n".into(),
+                "movies.jsonl:2:1: a movie that stood here before",
+            ),
+            (
+                "movies.jsonl",
+                long.into(),
+                "movies.jsonl:1:1: a line of more than 65536 bytes",
+            ),
+            (
+                "log.csv.gz",
+                zipped(b"2022-01-01T10:00,1,GET /data/m/no+such+movie+1999/3.mpg"),
+                "log.csv.gz:1:1: movies.jsonl has no `no+such+movie+1999`",
+            ),
+            (
+                "log.csv.gz",
+                zipped(&[0xff, b'\n']),
+                "invalid utf-8 sequence of 1 bytes from index 0",
+            ),
+            ("heldout.csv.gz", cut_off, "heldout.csv.gz:"),
+            (
+                "release.json",
+                b"{}".into(),
+                "release.json: this is no `reelworld/release/v1`",
+            ),
+            (
+                "release.json",
+                format!("{{\"schema\": \"{SCHEMA}\", \"profile\": \"classic\", \"company_users\": -1}}")
+                    .into(),
+                "release.json: `company_users` is missing or no number",
+            ),
+        ];
+        for (file, content, wanted) in cases {
+            let dir = written();
+            fs::write(dir.path().join(file), content).unwrap();
+            let error = ReadRelease::read(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(wanted), "`{error}` must tell `{wanted}`");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_told_by_its_name() {
+        for file in FILES {
+            let dir = written();
+            fs::remove_file(dir.path().join(file)).unwrap();
+            let error = ReadRelease::read(dir.path()).unwrap_err();
+            assert_eq!((error.path, error.line), (dir.path().join(file), 0));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_in_a_file_do_worse_than_an_error_that_names_it(
+            file in 0..FILES.len(), foreign in prop::collection::vec(any::<u8>(), 0..200), packed in any::<bool>()
+        ) {
+            let dir = written();
+            let path = dir.path().join(FILES[file]);
+            fs::write(&path, if packed { zipped(&foreign) } else { foreign }).unwrap();
+            if let Err(error) = ReadRelease::read(dir.path()) {
+                // A catalogue that lost its movies is noticed where the log names them.
+                prop_assert!(error.path == path || FILES[file] == "movies.jsonl", "{}", error);
+            }
+        }
+
+        #[test]
+        fn a_changed_byte_is_read_or_told(file in 0..FILES.len(), place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let dir = written();
+            let path = dir.path().join(FILES[file]);
+            let mut bytes = fs::read(&path).unwrap();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            fs::write(&path, bytes).unwrap();
+            match ReadRelease::read(dir.path()) {
+                Ok(read) => prop_assert!(read.movies.len() == 200 && !read.users.is_empty()),
+                Err(error) => prop_assert!(!error.what.is_empty() && error.path.starts_with(dir.path())),
+            }
+        }
     }
 }
