@@ -6,6 +6,7 @@ mod golden_metrics;
 mod layers;
 mod sandbox;
 mod sim;
+mod starter;
 mod traffic;
 mod world;
 mod zoo;
