@@ -120,10 +120,11 @@ pub enum Bar {
 }
 
 /// What counts while the bar lies inside the interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Undecided {
-    /// The team has the benefit of the doubt: it passes.
-    BenefitOfDoubt,
+    /// The team has the benefit of the doubt where the value misses the bar by this margin at most, in the measure's unit.
+    /// Further off, a wide interval shows that the run was too short, and there is no verdict.
+    BenefitOfDoubt(f64),
     /// It must be shown: no verdict.
     NoVerdict,
 }

@@ -154,7 +154,15 @@ fn read_criterion(section: &Section<'_>, measures: &[MeasureInfo]) -> Criterion 
 }
 
 fn read_judged(section: &Section<'_>) -> Rule {
-    for key in ["measure", "at_least", "at_most", "unit", "min_n", "undecided"] {
+    for key in [
+        "measure",
+        "at_least",
+        "at_most",
+        "unit",
+        "min_n",
+        "undecided",
+        "margin",
+    ] {
         if section.has(key) {
             let hint =
                 Some("method = \"sampled\", \"census\" or \"fact\" is decided by a measure".to_owned());
@@ -229,13 +237,24 @@ fn read_measured(section: &Section<'_>, method: Method, measures: &[MeasureInfo]
         own.finish();
         test
     });
-    let undecided = section.choice(
-        "undecided",
-        &[
-            ("benefit_of_doubt", Undecided::BenefitOfDoubt),
-            ("no_verdict", Undecided::NoVerdict),
-        ],
-    );
+    let doubt = section.choice("undecided", &[("benefit_of_doubt", true), ("no_verdict", false)]);
+    let margin = section.number_in("margin", 0.0..=MOST_POINTS);
+    if doubt == Some(true) && !section.has("margin") {
+        let message =
+            "the benefit of the doubt needs a `margin`: how far from the bar a value may be to have it";
+        section.fault_at(
+            "undecided",
+            message,
+            Some("margin = 0.02, say, in the measure's unit".to_owned()),
+        );
+    }
+    let undecided = doubt.map(|doubt| {
+        if doubt {
+            Undecided::BenefitOfDoubt(margin.unwrap_or_default())
+        } else {
+            Undecided::NoVerdict
+        }
+    });
     if method == Method::Sampled && undecided.is_none() {
         let hint = Some("\"benefit_of_doubt\" or \"no_verdict\"".to_owned());
         section.fault_at(

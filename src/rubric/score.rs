@@ -199,22 +199,23 @@ fn judge(result: &mut CriterionResult, test: &Test, found: &Measurement, min_n: 
         Bar::AtMost(bar) => (high <= bar, low > bar),
         Bar::Holds => (low >= 1.0, high < 1.0),
     };
+    let short = match test.bar {
+        Bar::AtLeast(bar) => bar - found.value,
+        Bar::AtMost(bar) => found.value - bar,
+        Bar::Holds => 0.0,
+    };
+    result.undecided = !all_good && !all_bad;
     result.verdict = match (all_good, all_bad, undecided) {
         (true, _, _) => Verdict::Pass,
         (false, true, _) => Verdict::Fail,
-        (false, false, Undecided::BenefitOfDoubt) => {
-            result.undecided = true;
-            Verdict::Pass
-        }
-        (false, false, Undecided::NoVerdict) => {
-            result.undecided = true;
-            Verdict::NoVerdict
-        }
+        (false, false, Undecided::BenefitOfDoubt(margin)) if short <= margin => Verdict::Pass,
+        (false, false, Undecided::BenefitOfDoubt(_) | Undecided::NoVerdict) => Verdict::NoVerdict,
     };
     if result.undecided {
-        let rule = match undecided {
-            Undecided::BenefitOfDoubt => "the bar lies inside the interval: benefit of the doubt",
-            Undecided::NoVerdict => "the bar lies inside the interval: not shown either way",
+        let rule = if result.verdict == Verdict::Pass {
+            "the bar lies inside the interval: benefit of the doubt"
+        } else {
+            "the bar lies inside the interval: not shown either way"
         };
         result.why = if result.why.is_empty() {
             rule.to_owned()
@@ -303,6 +304,7 @@ method = "sampled"
 measure = "c.truth"
 at_most = 0.2
 undecided = "benefit_of_doubt"
+margin = 0.1
 [criterion.self_check]
 measure = "a.share"
 at_least = 0.5
@@ -436,6 +438,19 @@ at_least = 0.5
         // When what it needs failed, the skipped criterion is the team's loss.
         let failed: Findings = [("b.fact".to_owned(), measured(0.0, 0.0, 0.0, 1))].into();
         assert_eq!(score(&rubric(), &failed, RunKind::Grade).undecided, 0.0);
+    }
+
+    #[test]
+    fn the_benefit_of_the_doubt_ends_at_its_margin() {
+        let verdict = |value: f64, high: f64| {
+            let findings = [("c.truth".to_owned(), measured(value, 0.01, high, 50))].into();
+            let result = score(&rubric(), &findings, RunKind::Grade).criteria.remove(3);
+            (result.verdict, result.undecided)
+        };
+        assert_eq!(verdict(0.1, 0.15), (Verdict::Pass, false));
+        assert_eq!(verdict(0.29, 0.9), (Verdict::Pass, true));
+        // Most of the scale away from the bar, with an interval that says nothing: a run that was too short.
+        assert_eq!(verdict(0.8, 0.95), (Verdict::NoVerdict, true));
     }
 
     #[test]

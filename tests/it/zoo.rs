@@ -41,21 +41,49 @@ fn grade(names: &[&String]) -> BTreeMap<String, BTreeMap<String, String>> {
         .collect()
 }
 
+/// What a machine that is too busy cannot tell, and says so: the rest must be as the table has it.
+const TIMED: [&str; 3] = ["m1.answers.in_time", "m1.answers.peak", "m1.bonus.fast"];
+/// Services graded at once: they mostly wait, and what a busy machine disturbs is left open.
+const AT_ONCE: usize = 3;
+
 #[test]
-fn every_service_of_the_table_earns_what_it_says() {
+fn every_service_earns_what_the_table_says() {
     let model: Table = toml::from_str(MODEL).unwrap();
-    assert!(model.len() >= 10);
     let names: Vec<&String> = model.keys().collect();
-    let found = grade(&names);
+    let mut found = BTreeMap::new();
+    std::thread::scope(|scope| {
+        let parts = names.chunks(names.len().div_ceil(AT_ONCE));
+        let handles: Vec<_> = parts.map(|part| scope.spawn(move || grade(part))).collect();
+        for handle in handles {
+            found.extend(handle.join().unwrap());
+        }
+    });
     let mut faults = Vec::new();
     for (name, wanted) in &model {
         for (id, verdict) in wanted {
             let earned = &found[name][id];
-            // What depends on time is left open where this machine was too busy to tell: never a wrong verdict, though.
-            if earned != verdict && earned != "no_verdict" {
+            let open = TIMED.contains(&id.as_str()) && ["no_verdict", "skipped"].contains(&earned.as_str());
+            if earned != verdict && !open {
                 faults.push(format!("{name} {id}: {earned}, must be {verdict}"));
             }
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_table_names_every_service_and_every_measured_criterion() {
+    let model: Table = toml::from_str(MODEL).unwrap();
+    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/services");
+    let folders = std::fs::read_dir(services)
+        .unwrap()
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().is_dir());
+    let mut folders: Vec<String> = folders
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    folders.sort();
+    assert_eq!(model.keys().cloned().collect::<Vec<_>>(), folders);
+    assert!(model.values().all(|row| row.contains_key("m1.service.starts")));
+    assert!(model.values().map(BTreeMap::len).sum::<usize>() > 300);
 }
