@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::stats::tables::jensen_shannon_bits;
+
+/// The weight of a profile's own genres in the genres of a list, so that a genre that it lacks is not infinitely wrong.
+const CALIBRATION_ALPHA: f64 = 0.01;
+
 /// Returns how often each item is recommended, over all lists.
 pub fn recommended_counts(lists: &[Vec<u64>]) -> BTreeMap<u64, f64> {
     let mut counts = BTreeMap::new();
@@ -29,8 +34,14 @@ pub fn coverage(lists: &[Vec<u64>], catalogue: usize) -> f64 {
 
 /// The Gini coefficient of shares over a whole catalogue: items that never occur count as 0.
 pub fn gini(shares: &BTreeMap<u64, f64>, catalogue: usize) -> f64 {
-    let mut sorted: Vec<f64> = shares.values().copied().collect();
-    sorted.resize(catalogue.max(sorted.len()), 0.0);
+    let mut shares: Vec<f64> = shares.values().copied().collect();
+    shares.resize(catalogue.max(shares.len()), 0.0);
+    gini_of(&shares)
+}
+
+/// The Gini coefficient of figures that are not negative: 0 where all are equal, towards 1 where one has everything.
+pub fn gini_of(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let n = sorted.len() as f64;
     let total: f64 = sorted.iter().sum();
@@ -158,4 +169,80 @@ fn per_list_pairs(
         }
     }
     if counted > 0.0 { sum / counted } else { 0.0 }
+}
+
+/// The number of different items that are recommended.
+pub fn distinct(lists: &[Vec<u64>]) -> usize {
+    recommended_counts(lists).len()
+}
+
+/// How far the genres of a list are from those of its user's profile.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calibration {
+    /// The divergence of Kullback and Leibler in nats, smoothed (Steck 2018); it has no bound and depends on the smoothing.
+    pub kl_nats: f64,
+    /// The divergence of Jensen and Shannon in bits, in [0, 1]: the one to grade.
+    pub js_bits: f64,
+}
+
+/// Compares the genres of a list with those of a profile; none where either has no item with a genre.
+pub fn calibration(profile: &[u64], list: &[u64], genres: &BTreeMap<u64, Vec<f64>>) -> Option<Calibration> {
+    let wanted = genre_shares(profile, genres)?;
+    let given = genre_shares(list, genres)?;
+    let kl_nats = wanted
+        .iter()
+        .zip(&given)
+        .filter(|(wanted, _)| **wanted > 0.0)
+        .map(|(wanted, given)| {
+            let smoothed = (1.0 - CALIBRATION_ALPHA) * given + CALIBRATION_ALPHA * wanted;
+            wanted * libm::log(wanted / smoothed)
+        })
+        .sum();
+    Some(Calibration {
+        kl_nats,
+        js_bits: jensen_shannon_bits(&wanted, &given),
+    })
+}
+
+/// Returns the share of each genre in items, each item shared out evenly among its genres.
+fn genre_shares(items: &[u64], genres: &BTreeMap<u64, Vec<f64>>) -> Option<Vec<f64>> {
+    let mut shares = vec![0.0; genres.values().map(Vec::len).max()?];
+    let mut counted = 0.0;
+    for row in items.iter().filter_map(|item| genres.get(item)) {
+        let total: f64 = row.iter().sum();
+        if total > 0.0 {
+            counted += 1.0;
+            for (share, genre) in shares.iter_mut().zip(row) {
+                *share += genre / total;
+            }
+        }
+    }
+    (counted > 0.0).then(|| shares.into_iter().map(|share| share / counted).collect())
+}
+
+/// How much more popular recommended items are than those that users watched by themselves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PopularityLift {
+    /// The mean over users of the mean share of users who watched what is recommended.
+    pub recommended: f64,
+    /// The same of what users watched by themselves.
+    pub watched: f64,
+    /// The difference over the latter: 0 as popular, 1 twice as popular, negative less popular.
+    pub lift: f64,
+}
+
+/// Compares the popularity of lists with that of profiles (Abdollahpouri 2019); none where profiles have no popularity.
+pub fn popularity_lift(
+    lists: &[Vec<u64>],
+    profiles: &[Vec<u64>],
+    viewers: &BTreeMap<u64, f64>,
+    users: usize,
+) -> Option<PopularityLift> {
+    let recommended = average_popularity(lists, viewers) / users as f64;
+    let watched = average_popularity(profiles, viewers) / users as f64;
+    (watched > 0.0).then(|| PopularityLift {
+        recommended,
+        watched,
+        lift: (recommended - watched) / watched,
+    })
 }

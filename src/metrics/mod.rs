@@ -5,6 +5,7 @@
 
 pub mod accuracy;
 pub mod beyond;
+pub mod fairness;
 pub mod personal;
 pub mod ranking;
 pub mod stats;

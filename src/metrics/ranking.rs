@@ -149,6 +149,22 @@ pub fn rank_biased_precision_at_k(list: &[u64], grades: &Grades, k: usize, thres
         .sum()
 }
 
+/// Envy: how much more a user would get from the best list of another user than from their own; at least 0.
+///
+/// `own` is the place of the user's list among `lists`; gain and discount are those of [`dcg_at_k`].
+pub fn envy_at_k(lists: &[Vec<u64>], own: usize, grades: &Grades, k: usize) -> f64 {
+    let Some(list) = lists.get(own) else {
+        return 0.0;
+    };
+    let got = dcg_at_k(list, grades, k);
+    lists
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| *place != own)
+        .map(|(_, other)| dcg_at_k(other, grades, k) - got)
+        .fold(0.0, f64::max)
+}
+
 fn count(hits: &[bool]) -> f64 {
     hits.iter().filter(|hit| **hit).count() as f64
 }

@@ -1,5 +1,17 @@
 //! Estimates with their intervals: proportions, quantiles, means, ratios.
 
+pub mod binomial;
+pub mod bootstrap;
+pub mod dependence;
+mod kolmogorov;
+pub mod means;
+pub mod multiplicity;
+pub mod proportion;
+pub mod quantile;
+pub mod sequential;
+pub mod tables;
+pub mod two_sample;
+
 use statrs::distribution::{Beta, ContinuousCDF, Normal, StudentsT};
 
 use crate::scorecard::Interval;
@@ -104,6 +116,11 @@ fn binomial_pmf(n: usize, p: f64) -> Vec<f64> {
 /// Returns the standard normal quantile.
 pub fn normal_quantile(p: f64) -> Option<f64> {
     Some(Normal::new(0.0, 1.0).ok()?.inverse_cdf(p))
+}
+
+/// Returns the probability that a standard normal variable exceeds `z`.
+pub fn normal_tail(z: f64) -> f64 {
+    0.5 * libm::erfc(z * std::f64::consts::FRAC_1_SQRT_2)
 }
 
 /// Returns mean and variance (with n - 1); none with fewer than two values.
