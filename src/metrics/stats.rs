@@ -78,39 +78,14 @@ pub fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
 
 /// Returns the interval of a quantile from order statistics, exact by the binomial distribution.
 ///
-/// An end that no observation reaches is given as the outermost value with `n` too small to be exact: none is returned then.
+/// None where there are too few values for one of the ends.
 pub fn quantile_interval(sorted: &[f64], p: f64, level: f64) -> Option<Interval> {
-    let n = sorted.len();
-    let tail = (1.0 - level) / 2.0;
-    // The lower end is the largest order statistic r with P(Binomial(n, p) < r) within the tail, the upper end its mirror.
-    let mut below = 0.0;
-    let mut low = None;
-    let mut high = None;
-    for (k, probability) in binomial_pmf(n, p).into_iter().enumerate() {
-        if below + probability <= tail {
-            low = Some(k);
-        }
-        below += probability;
-        if high.is_none() && below >= 1.0 - tail {
-            high = Some(k);
-        }
-    }
-    let low = *sorted.get(low?)?;
-    let high = *sorted.get(high?)?;
-    Some(Interval { low, high, level })
-}
-
-/// Returns P(X = 0), …, P(X = n) of the binomial distribution, by logarithms of factorials.
-fn binomial_pmf(n: usize, p: f64) -> Vec<f64> {
-    let log_p = libm::log(p);
-    let log_q = libm::log1p(-p);
-    let log_n = libm::lgamma(n as f64 + 1.0);
-    (0..=n)
-        .map(|k| {
-            let choose = log_n - libm::lgamma(k as f64 + 1.0) - libm::lgamma((n - k) as f64 + 1.0);
-            libm::exp(choose + k as f64 * log_p + (n - k) as f64 * log_q)
-        })
-        .collect()
+    let bounds = quantile::quantile_bounds(sorted, p, level, quantile::Sides::Both);
+    Some(Interval {
+        low: bounds.low?,
+        high: bounds.high?,
+        level,
+    })
 }
 
 /// Returns the standard normal quantile.
