@@ -146,7 +146,7 @@ fn to_the_power(base: &Scaled, power: u64) -> Scaled {
 
 /// Returns the probability of a distance below `x` for large n: the limit and three corrections (Pelz and Good 1976).
 ///
-/// The last sum has the factor of scipy, 1/216 over all k: with the 1/108 found in print it is farther from the exact values.
+/// The last sum has the factor of scipy, 1/216 over all k, to which the values are held; it matters in the sixth digit.
 fn pelz_good(n: f64, x: f64) -> f64 {
     let z = libm::sqrt(n) * x;
     let z2 = z * z;
