@@ -5,6 +5,7 @@
 mod golden;
 mod golden_metrics;
 mod layers;
+mod report;
 mod sandbox;
 mod sim;
 mod starter;
