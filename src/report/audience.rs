@@ -9,8 +9,11 @@ use crate::scorecard::{
 /// The reason that a student reads where a criterion was skipped because of one that only staff see.
 const UNSEEN_NEED: &str = "needs something else that did not hold";
 
+/// Empties the plots of a family of measures.
+type Clear = fn(&mut Figures);
+
 /// The plots that show a family of measures; they are withheld with any measure of it.
-const PLOTS: &[(&str, fn(&mut Figures))] = &[
+const PLOTS: &[(&str, Clear)] = &[
     ("latency.", |figures| {
         figures.latency_over_time.clear();
         figures.latency_histogram.clear();

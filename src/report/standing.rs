@@ -78,10 +78,9 @@ pub(super) fn standing(card: &Scorecard, audience: Audience) -> Standing {
 fn fate(criterion: &CriterionResult, is_open: bool) -> Fate {
     match criterion.verdict {
         Verdict::Pass => Fate::Earned,
-        Verdict::Fail => Fate::Lost,
         Verdict::PendingReview => Fate::Pending,
         Verdict::NoVerdict => Fate::Undecided,
         Verdict::Skipped if is_open => Fate::Hangs,
-        Verdict::Skipped => Fate::Lost,
+        Verdict::Fail | Verdict::Skipped => Fate::Lost,
     }
 }
