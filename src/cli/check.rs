@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Check, Replay};
 use super::exit::Exit;
-use super::run::{Milestone, Run, exit_of, repository, run, truth};
+use super::run::{Milestone, Run, exit_of, leash, repository, run, truth};
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, Item};
 use crate::exchange::{Exchange, Phase};
-use crate::grade::{Ground, Subject};
+use crate::grade::{Ground, MeasureError, Subject, Tools, boot};
 use crate::release::ReadRelease;
 use crate::report::{self, Style};
+use crate::sandbox::Running;
 use crate::scorecard::{Audience, RunKind, WorldRef};
-use crate::traffic::{ask_once, resolve};
+use crate::traffic::{Target, ask_once, resolve};
 
 /// How many requests are sent again.
 const REPLAYED: usize = 20;
@@ -52,13 +53,19 @@ pub(super) fn check(
         practice: false,
     };
     let ground = Ground::Released(release);
-    if let Some(which) = args.replay {
-        return replay(which, args, &milestone, &ground, &out, ui);
-    }
     let subject = match &args.service {
         Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
         None => repository(&dir, out.join("home"), &data),
     };
+    if let Some(which) = args.replay {
+        let again = Again {
+            which,
+            subject,
+            milestone: &milestone,
+            ground: &ground,
+        };
+        return replay(&again, &out, ui, stop, clock);
+    }
     let name = dir.file_name().map_or_else(
         || "service".to_owned(),
         |name| name.to_string_lossy().into_owned(),
@@ -119,24 +126,18 @@ fn data_folder(
     Ok(data)
 }
 
-/// Sends requests of the last check again, one at a time, and tells what comes back.
-fn replay(
+/// Requests to send again, and to whom.
+struct Again<'a> {
     which: Replay,
-    args: &Check,
-    milestone: &Milestone,
-    ground: &Ground,
-    out: &Path,
-    ui: &Ui,
-) -> Result<Exit, Failure> {
+    subject: Subject,
+    milestone: &'a Milestone,
+    ground: &'a Ground,
+}
+
+/// Sends requests of the last check again, one at a time, and tells what comes back.
+fn replay(again: &Again<'_>, out: &Path, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Exit, Failure> {
     let bundle = Bundle::read(&out.join("evidence"))
         .map_err(|error| Failure::from(error).hint("run `reelworld check` first"))?;
-    let address = bundle.items.iter().find_map(|item| match item {
-        Item::TrafficBegins { address, .. } => Some(address.clone()),
-        _ => None,
-    });
-    let url = args.service.clone().or(address);
-    let url = url.ok_or_else(|| Failure::usage("the last check never reached a service"))?;
-    let target = resolve(&url, milestone.assignment.port).map_err(Failure::usage)?;
     let mut past: Vec<&Exchange> = bundle
         .items
         .iter()
@@ -145,34 +146,91 @@ fn replay(
             _ => None,
         })
         .collect();
-    match which {
+    match again.which {
         Replay::Slowest => past.sort_by_key(|exchange| std::cmp::Reverse(exchange.latency_ns())),
         Replay::Failed => past.retain(|exchange| exchange.ids().is_none() && !exchange.is_ours()),
     }
     past.truncate(REPLAYED);
-    let mut text = String::new();
+    if past.is_empty() {
+        let text = "nothing to send again\n";
+        ui.data(text)
+            .map_err(|error| Failure::machine(format!("cannot print: {error}")))?;
+        return Ok(Exit::Passed);
+    }
+    // The service lives until it is dropped.
+    let (target, _running) = reach(again, ui, stop, clock)?;
     for exchange in past {
-        let clock = Clock::start();
-        let outcome = ask_once(
-            &target,
-            &exchange.planned.path,
-            milestone.assignment.deadline * 4,
-            ground,
-        )
-        .map_err(|error| Failure::machine(error.to_string()))?;
-        let now = clock.elapsed().as_millis();
-        let path: String = exchange.planned.path.chars().take(50).collect();
+        if stop.is_set() {
+            return Ok(Exit::Interrupted);
+        }
+        let path = &exchange.planned.path;
+        let limit = again.milestone.assignment.deadline * 4;
+        let asked = Clock::start();
+        let outcome = ask_once(&target, path, limit, again.ground)
+            .map_err(|error| Failure::machine(error.to_string()))?;
+        let now = asked.elapsed().as_millis();
+        let path: String = path.chars().take(50).collect();
         let then = exchange.latency_ns() / 1_000_000;
-        text.push_str(&format!(
+        ui.data(&format!(
             "GET {path}\n  then {then} ms, {}\n  now  {now} ms, {}\n",
             exchange.outcome.label(),
             outcome.describe()
-        ));
-    }
-    if text.is_empty() {
-        "nothing to send again\n".clone_into(&mut text);
-    }
-    ui.data(&text)
+        ))
         .map_err(|error| Failure::machine(format!("cannot print: {error}")))?;
+    }
     Ok(Exit::Passed)
+}
+
+/// Finds the service to ask: the one that is running already, or the repository's own, started once more.
+fn reach(
+    again: &Again<'_>,
+    ui: &Ui,
+    stop: &Stop,
+    clock: Clock,
+) -> Result<(Target, Option<Running>), Failure> {
+    let (spec, place) = match &again.subject {
+        Subject::Address(target) => return Ok((target.clone(), None)),
+        Subject::Unstartable(faults) => return Err(Failure::usage(faults.clone())),
+        Subject::Repository(spec, place) => (spec, place),
+    };
+    let leash = leash()?;
+    let progress = |step: &str| ui.progress(format_args!("  {step}"));
+    let tools = Tools {
+        clock,
+        stop: stop.flag(),
+        leash: &leash,
+        progress: &progress,
+    };
+    let mut failed = None;
+    let mut record = |item: &Item| {
+        if let Item::Build(stage) | Item::Start(stage) = item
+            && !stage.ok
+        {
+            failed = Some(stage.clone());
+        }
+        Ok(())
+    };
+    let limits = again.milestone.assignment.limits;
+    let booted = boot(spec, place, limits, again.ground, tools, &mut record);
+    match booted {
+        Ok(Some((target, running))) => Ok((target, Some(running))),
+        Ok(None) => {
+            let stage = failed.unwrap_or_default();
+            let mut message = format!("`{}`: {}", stage.command, stage.what);
+            for line in &stage.log_tail {
+                message.push_str(&format!("\n  | {line}"));
+            }
+            Err(Failure {
+                exit: Exit::Failed,
+                message,
+                hint: stage.hint,
+            })
+        }
+        Err(MeasureError::Interrupted) => Err(Failure {
+            exit: Exit::Interrupted,
+            message: "interrupted".to_owned(),
+            hint: None,
+        }),
+        Err(error) => Err(Failure::machine(error.to_string())),
+    }
 }

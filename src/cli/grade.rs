@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Grade, Report, ReportAudience, ReportFormat};
 use super::exit::Exit;
-use super::run::{Milestone, Run, exit_of, page, repository, run, truth, world_ref};
+use super::run::{Milestone, Run, exit_of, page, repository, run, truth, world_ref, write_pages};
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
 use crate::grade::{Ground, scorecard};
 use crate::report::{self, Style};
-use crate::scorecard::{Audience, RunKind, Scorecard};
+use crate::scorecard::{Audience, RunKind, Scorecard, WorldRef};
 
 /// Grades submissions.
 pub(super) fn grade(
@@ -54,8 +54,10 @@ pub(super) fn grade(
     for (place, (name, dir)) in submissions.iter().enumerate() {
         let own = out.join(name);
         if args.resume
-            && let Some(card) = finished(&own, &milestone, args.seed)
+            && let Some(card) = finished(&own, &milestone, &reference, args.seed)
         {
+            // A run may have ended between its last item of evidence and its pages.
+            write_pages(&card, &own)?;
             ui.progress(format_args!("[{}/{total}] {name}: finished before", place + 1));
             cards.push(card);
             continue;
@@ -218,11 +220,13 @@ fn tidy(dir: &Path) {
     drop(fs::remove_dir_all(dir));
 }
 
-/// Returns the card of a submission whose evidence is whole and of this very run.
-fn finished(own: &Path, milestone: &Milestone, seed: u64) -> Option<Scorecard> {
+/// Returns the card of a submission whose evidence is whole and of this very run: seed, workload and world.
+fn finished(own: &Path, milestone: &Milestone, world: &WorldRef, seed: u64) -> Option<Scorecard> {
     let bundle = Bundle::read(&own.join("evidence")).ok()?;
-    let same =
-        bundle.manifest.seed == seed && bundle.manifest.assignment_sha256 == milestone.assignment_sha256;
+    let manifest = &bundle.manifest;
+    let same = manifest.seed == seed
+        && manifest.assignment_sha256 == milestone.assignment_sha256
+        && manifest.world == *world;
     (bundle.finished() && same).then(|| scorecard(&bundle, &milestone.rubric, milestone.rubric_ref.clone()))
 }
 

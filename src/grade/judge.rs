@@ -437,12 +437,15 @@ impl<'a> Run<'a> {
                 findings.insert(id.to_owned(), not_measured("nothing was asked"));
                 continue;
             };
-            // Without an exact interval at this number of requests, the outermost values are the ends.
-            let interval = stats::quantile_interval(&times, p, LEVEL).unwrap_or(Interval {
-                low: times[0],
-                high: times[times.len() - 1],
-                level: LEVEL,
-            });
+            // Beyond the outermost values nothing is known: the slowest of few requests says little of the slowest of many.
+            let Some(interval) = stats::quantile_interval(&times, p, LEVEL) else {
+                let why = format!(
+                    "{} requests are too few to say how sure it is; it was about {value:.0} ms",
+                    times.len()
+                );
+                findings.insert(id.to_owned(), self.timed(not_measured(&why)));
+                continue;
+            };
             let why = format!("of {} requests", times.len());
             let finding = Finding::Measured(measured(value, Some(interval), times.len(), why));
             findings.insert(id.to_owned(), self.timed(finding));

@@ -19,7 +19,7 @@ use crate::metrics::accuracy::{expected_enjoyment, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
 use crate::sandbox::{
-    BuildEnd, Exit, Leash, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
+    BuildEnd, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
 };
 use crate::seed::Key;
 use crate::traffic::{DriveOptions, Population, Target, ask_once, drive, phases, schedule};
@@ -179,7 +179,11 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     let mut bundle = Writer::begin(&job.bundle, &job.manifest)?;
     let begun_well = match &job.subject {
         Subject::Address(target) => reach(job, target, &mut bundle)?.then(|| (target.clone(), None)),
-        Subject::Repository(spec, place) => boot(job, spec, place, tools, &mut bundle)?,
+        Subject::Repository(spec, place) => {
+            let mut record = |item: &Item| bundle.append(item);
+            let booted = boot(spec, place, job.assignment.limits, job.ground, tools, &mut record)?;
+            booted.map(|(target, running)| (target, Some(running)))
+        }
         Subject::Unstartable(faults) => {
             bundle.append(&Item::Start(StageEnd {
                 command: "reelworld.toml".to_owned(),
@@ -222,16 +226,19 @@ fn reach(job: &Job<'_>, target: &Target, bundle: &mut Writer) -> Result<bool, Me
     Ok(ok)
 }
 
-type Booted = Option<(Target, Option<Running>)>;
-
-fn boot(
-    job: &Job<'_>,
+/// Builds and starts a repository's service and waits for its real route; each stage is handed to `record`, also the one
+/// that failed, after which there is nothing to return.
+///
+/// # Errors
+/// When the machine refuses, a stage cannot be recorded, or the run is stopped.
+pub fn boot(
     spec: &ServiceSpec,
     place: &Workplace,
+    limits: Limits,
+    ground: &Ground,
     tools: Tools<'_>,
-    bundle: &mut Writer,
-) -> Result<Booted, MeasureError> {
-    let limits = job.assignment.limits;
+    record: &mut dyn FnMut(&Item) -> Result<(), BundleError>,
+) -> Result<Option<(Target, Running)>, MeasureError> {
     if let Some(command) = &spec.build {
         (tools.progress)("building");
         let (ended, log_tail) = build(
@@ -253,7 +260,7 @@ fn boot(
         };
         let hint =
             (!ok).then(|| "run the build command of reelworld.toml by hand, in a fresh clone".to_owned());
-        bundle.append(&Item::Build(StageEnd {
+        record(&Item::Build(StageEnd {
             ok,
             command: command.display(),
             what,
@@ -271,8 +278,7 @@ fn boot(
         host: format!("localhost:{}", address.port()),
     };
     let mut failed = None;
-    let mut probe = |address: SocketAddr, path: &str| match ask_once(&host(address), path, PROBE, job.ground)
-    {
+    let mut probe = |address: SocketAddr, path: &str| match ask_once(&host(address), path, PROBE, ground) {
         Ok(Outcome::Answered { .. }) => Probe::Ready,
         Ok(Outcome::Refused { error }) => Probe::Silent(error),
         Ok(other) => Probe::Wrong(other.describe()),
@@ -296,19 +302,19 @@ fn boot(
     match started {
         Start::Ready(running, seconds) => {
             let what = format!("ready after {seconds:.1} s");
-            bundle.append(&Item::Start(StageEnd {
+            record(&Item::Start(StageEnd {
                 ok: true,
                 command,
                 what,
                 ..StageEnd::default()
             }))?;
             let target = host(running.address());
-            Ok(Some((target, Some(running))))
+            Ok(Some((target, running)))
         }
         Start::Failed(StartFailure::Interrupted, _) => Err(MeasureError::Interrupted),
         Start::Failed(failure, log_tail) => {
             let stage = explain(&failure, &spec.ready, limits.ready);
-            bundle.append(&Item::Start(StageEnd {
+            record(&Item::Start(StageEnd {
                 command,
                 log_tail,
                 ..stage

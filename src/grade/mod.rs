@@ -6,6 +6,6 @@ mod measures;
 mod neighbours;
 
 pub use judge::{Judged, judge, scorecard};
-pub use measure::{Ground, Job, MeasureError, Subject, Tools, measure};
+pub use measure::{Ground, Job, MeasureError, Subject, Tools, boot, measure};
 pub use measures::{MEASURES, info};
 pub use neighbours::neighbours;

@@ -65,9 +65,10 @@ pub fn handout(rubric: &Rubric) -> String {
                 ""
             };
             let points = criterion.points;
+            let unit = if points == 1.0 { "point" } else { "points" };
             let _infallible = writeln!(
                 text,
-                "- [ ] **{}** ({points} points{bonus}{own}): {}",
+                "- [ ] **{}** ({points} {unit}{bonus}{own}): {}",
                 criterion.title, criterion.text
             );
         }

@@ -4,6 +4,7 @@
 
 mod golden;
 mod golden_metrics;
+mod interrupt;
 mod layers;
 mod report;
 mod sandbox;

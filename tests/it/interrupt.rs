@@ -1,0 +1,237 @@
+//! A grading run that is stopped at any moment: nothing is lost, nobody is left behind, and the grade stays the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reelworld::clock::Clock;
+use serde_json::Value;
+
+/// One that learns and answers personally, and one that leaves children behind.
+const SUBMISSIONS: [&str; 2] = ["good", "leaves_children"];
+/// Measures that follow from the seed and the answers alone, whatever the machine was doing.
+const UNTIMED: [&str; 9] = [
+    "accuracy.score",
+    "accuracy.ndcg_at_20",
+    "accuracy.hit_rate_at_20",
+    "accuracy.recall_at_20",
+    "accuracy.ndcg_lift",
+    "fairness.gap",
+    "fairness.ndcg_gap",
+    "coverage.share",
+    "personalised.share",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The small course, with a workload of a few seconds.
+fn short_course(to: &Path) {
+    for entry in walkdir::WalkDir::new(root().join("fixtures/course")) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(root().join("fixtures/course")).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+            continue;
+        }
+        let mut text = fs::read_to_string(entry.path()).unwrap();
+        if entry.file_name() == "assignment.toml" {
+            for (from, to) in [("steady_s = 12", "steady_s = 5"), ("peak_s = 8", "peak_s = 2")] {
+                assert!(text.contains(from), "the small course has no `{from}`");
+                text = text.replace(from, to);
+            }
+        }
+        fs::write(target, text).unwrap();
+    }
+}
+
+struct Grading {
+    course: PathBuf,
+    out: PathBuf,
+}
+
+impl Grading {
+    fn start(&self, resume: bool) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+        command
+            .arg("--course")
+            .arg(&self.course)
+            .args(["grade", "m1", "--trust", "--seed", "5", "--out"])
+            .arg(&self.out)
+            .args(SUBMISSIONS.map(|name| root().join("fixtures/services").join(name)));
+        if resume {
+            command.arg("--resume");
+        }
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn items(&self, name: &str) -> Vec<String> {
+        let path = self.out.join(name).join("evidence/items.jsonl");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Starts a run and ends it with a signal as soon as a submission has so many lines of evidence.
+    fn cut(&self, resume: bool, name: &str, lines: usize, signal: Signal) -> Option<i32> {
+        let before = self.items(name);
+        let mut child = self.start(resume);
+        loop {
+            let now = self.items(name);
+            // What an earlier run left is no sign of this one.
+            if now.len() >= lines && (before.is_empty() || now.first() != before.first()) {
+                break;
+            }
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "it ended before `{name}` had {lines} lines of evidence"
+            );
+            Clock::start().sleep(Duration::from_millis(20));
+        }
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        let code = child.wait().unwrap().code();
+        assert_nobody_left(&self.out);
+        code
+    }
+
+    fn report(&self, name: &str) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_reelworld"))
+            .arg("--course")
+            .arg(&self.course)
+            .arg("report")
+            .arg(self.out.join(name))
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// Asserts that no process is left that was started for a run: each has the run's folder in its environment.
+fn assert_nobody_left(out: &Path) {
+    let mark = out.join("data").display().to_string();
+    let left = || -> Vec<String> {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter(|entry| {
+                fs::read(entry.path().join("environ"))
+                    .is_ok_and(|text| String::from_utf8_lossy(&text).contains(&mark))
+            })
+            .map(|entry| fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default())
+            .collect()
+    };
+    // The leash of a killed grader notices within moments.
+    for _ in 0..500 {
+        if left().is_empty() {
+            return;
+        }
+        Clock::start().sleep(Duration::from_millis(20));
+    }
+    panic!("left behind: {:?}", left());
+}
+
+fn untimed(report: &Value) -> BTreeMap<String, Value> {
+    let rows = report["measures"].as_array().unwrap().iter();
+    let found: BTreeMap<String, Value> = rows
+        .map(|row| (row["id"].as_str().unwrap().to_owned(), row["finding"].clone()))
+        .filter(|(id, _)| UNTIMED.contains(&id.as_str()))
+        .collect();
+    assert_eq!(found.len(), UNTIMED.len(), "{found:?}");
+    found
+}
+
+/// Verdicts and points of what does not depend on the machine's haste.
+fn decided(report: &Value) -> BTreeMap<String, (Value, Value)> {
+    let criteria = report["criteria"].as_array().unwrap().iter();
+    criteria
+        .filter(|criterion| {
+            let measure = criterion["measure"].as_str().unwrap_or("service.starts");
+            UNTIMED.contains(&measure) || measure == "service.starts"
+        })
+        .map(|criterion| {
+            let id = criterion["id"].as_str().unwrap().to_owned();
+            (id, (criterion["verdict"].clone(), criterion["points"].clone()))
+        })
+        .collect()
+}
+
+#[test]
+fn a_run_that_is_stopped_again_and_again_ends_with_the_same_grade() {
+    let home = tempfile::tempdir().unwrap();
+    let course = home.path().join("course");
+    short_course(&course);
+    let grading = |name: &str| Grading {
+        course: course.clone(),
+        out: home.path().join(name),
+    };
+    let whole = grading("whole");
+    let code = whole.start(false).wait().unwrap().code();
+    assert!(code.is_some_and(|code| [0, 1, 3].contains(&code)), "{code:?}");
+
+    let stopped = grading("stopped");
+    let [first, second] = SUBMISSIONS;
+    assert_eq!(stopped.cut(false, first, 40, Signal::SIGINT), Some(130));
+    let partial = stopped.report(first);
+    assert!(
+        partial["notes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|note| note.as_str().unwrap().contains("interrupted")),
+        "{}",
+        partial["notes"]
+    );
+    assert!(
+        partial["criteria"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|criterion| criterion["verdict"] != "fail"),
+        "an interrupted run takes no points"
+    );
+    // Killed outright, nothing of the grader itself can tidy up.
+    assert_eq!(stopped.cut(true, second, 60, Signal::SIGKILL), None);
+    for line in stopped.items(second).iter().rev().skip(1) {
+        assert!(
+            serde_json::from_str::<Value>(line).is_ok(),
+            "{line} is no item of evidence"
+        );
+    }
+    let of_first = fs::read(stopped.out.join(first).join("evidence/items.jsonl")).unwrap();
+    assert_eq!(stopped.cut(true, second, 20, Signal::SIGTERM), Some(130));
+    // Pages that a stop swallowed are made again.
+    fs::remove_file(stopped.out.join(first).join("report.json")).unwrap();
+    assert_eq!(stopped.start(true).wait().unwrap().code(), code);
+    assert_nobody_left(&stopped.out);
+    let of_first_now = fs::read(stopped.out.join(first).join("evidence/items.jsonl")).unwrap();
+    assert!(
+        of_first == of_first_now,
+        "what was finished is not measured again"
+    );
+
+    for name in SUBMISSIONS {
+        let read = |of: &Grading| -> Value {
+            serde_json::from_slice(&fs::read(of.out.join(name).join("report.json")).unwrap()).unwrap()
+        };
+        let (once, again) = (read(&whole), read(&stopped));
+        assert_eq!(untimed(&once)["accuracy.score"]["state"], "measured", "{name}");
+        assert_eq!(untimed(&once), untimed(&again), "{name}");
+        assert_eq!(decided(&once), decided(&again), "{name}");
+        assert_eq!(again, stopped.report(name), "the page is what the evidence says");
+    }
+    let interrupted = fs::read_dir(stopped.out.join(second).join("evidence"))
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("interrupted-"))
+        .count();
+    assert_eq!(interrupted, 2, "what was stopped is kept as evidence");
+}
