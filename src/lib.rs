@@ -17,6 +17,7 @@ pub mod rubric;
 pub mod sim;
 
 pub mod release;
+pub mod yardstick;
 
 pub mod sandbox;
 pub mod traffic;

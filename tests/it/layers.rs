@@ -19,6 +19,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rubric", &["coursefile", "scorecard"]),
     ("sim", &["seed", "world", "event"]),
     ("release", &["seed", "world", "event", "sim"]),
+    (
+        "yardstick",
+        &["seed", "world", "event", "scorecard", "metrics", "sim", "release"],
+    ),
     ("sandbox", &["clock", "coursefile"]),
     ("traffic", &["clock", "seed", "exchange"]),
     ("stand_in", &["clock", "seed", "exchange", "traffic"]),
@@ -79,6 +83,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "grade",
             "report",
             "starter",
+            "yardstick",
         ],
     ),
 ];

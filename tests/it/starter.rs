@@ -171,6 +171,23 @@ fn the_untouched_starter_passes_what_is_basic_and_earns_less_than_all() {
         assert_verdict(&found, id, "fail");
     }
     assert!(report["score"].as_f64().unwrap() < report["max"].as_f64().unwrap());
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(root().join("docs/reference/report.schema.json")).unwrap())
+            .unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let faults: Vec<String> = validator
+        .iter_errors(&report)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    // The service that the check started has ended: a replay starts it once more.
+    let again = succeed(
+        small()
+            .args(["check", "--replay", "slowest"])
+            .current_dir(home.path().join("otters")),
+    );
+    assert_eq!(again.matches("\n  now ").count(), 20, "{again}");
+    assert_eq!(again.matches(", 20 ids: ").count(), 20, "{again}");
 }
 
 #[test]
