@@ -148,9 +148,19 @@ const RECOMMEND: &str = "recommendation request ";
 
 /// Appends what a watch line says.
 pub fn push_watch(movie: &str, minute: u32, out: &mut Vec<u8>) {
+    push_watch_begin(movie, out);
+    push_watch_end(minute, out);
+}
+
+/// Appends what a watch line says before its minute: the same for all lines of a viewing.
+pub fn push_watch_begin(movie: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(WATCH);
     out.extend_from_slice(movie.as_bytes());
     out.push(b'/');
+}
+
+/// Appends what a watch line says from its minute on.
+pub fn push_watch_end(minute: u32, out: &mut Vec<u8>) {
     push_number(u64::from(minute), out);
     out.extend_from_slice(b".mpg");
 }

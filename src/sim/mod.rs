@@ -3,13 +3,15 @@
 //! Every draw is keyed by user and hour, never by the order of calls: one user's life is the same whether they are played
 //! alone for a data set or with a million others for the company's stream.
 
+mod life;
 mod reaction;
 mod stream;
 mod viewer;
 
+pub use life::{Lives, Seen};
 pub use reaction::{Reaction, Shown, react};
 pub use stream::{Played, SimulateSpec, simulate};
-pub use viewer::{Life, MnlViewer, ViewerModel, Viewing};
+pub use viewer::{MnlViewer, ViewerModel, Viewing};
 
 use crate::event::SimTime;
 use crate::seed::Branch;
@@ -25,7 +27,7 @@ pub fn term_start() -> SimTime {
 /// A movie is watched once at most. The branch names the run: the same branch and start give the same life.
 pub fn viewings(world: &World, branch: &Branch, user: UserId, start: SimTime, days: u32) -> Vec<Viewing> {
     let model = MnlViewer::new(world);
-    let mut life = Life::new(user);
+    let mut life = Lives::new(user, 1);
     let mut all = Vec::new();
     for hour in 0..i64::from(days) * 24 {
         life.play_hour(world, &model, branch, start.plus_seconds(hour * 3600), &mut all);

@@ -1,9 +1,12 @@
 //! The company's stream: every viewer's lines in order of time, the same bytes for any number of threads.
 
-use super::viewer::{Life, MnlViewer, Viewing};
-use crate::event::{SimTime, push_number, push_rate, push_recommend, push_time, push_watch};
+use super::life::Lives;
+use super::viewer::{MnlViewer, Viewing};
+use crate::event::{
+    SimTime, push_number, push_rate, push_recommend, push_time, push_watch_begin, push_watch_end,
+};
 use crate::seed::Branch;
-use crate::world::{MovieIndex, Profile, UserId, World};
+use crate::world::{Profile, UserId, World};
 
 /// What to play.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +51,8 @@ impl Played {
 const LEAD_HOURS: i64 = 4;
 /// Seconds of one slice of formatting: large enough to share among threads, small enough to stay in cache.
 const SLICE_S: i64 = 60;
+/// The slices that each thread formats before any is handed on.
+const SLICES_AT_ONCE: usize = 5;
 /// The address of the company's own recommender, which serves until a team does: the most popular movies for everybody.
 const FALLBACK: &str = "recommender.company.example:8082";
 /// The share of viewings that begin with a recommendation request.
@@ -55,22 +60,39 @@ const ASKS: u32 = 75;
 /// One account is made for this many viewings, in the profile that has such lines.
 const ACCOUNTS: u32 = 400;
 
-/// One line to come, packed so that millions sort fast: second, user, kind and argument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Line {
-    second: u32,
-    user: u32,
-    kind: Kind,
-    movie: u32,
-    argument: u16,
-}
+/// One line to come: the place of its viewing among those of its part, its kind and its argument, in one word.
+#[derive(Debug, Clone, Copy)]
+struct Line(u64);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    CreateAccount,
-    Recommend,
     Watch,
     Rate,
+    Recommend,
+    CreateAccount,
+}
+
+impl Line {
+    fn new(viewing: usize, kind: Kind, argument: u16) -> Self {
+        Self((viewing as u64) << 32 | (kind as u64) << 16 | u64::from(argument))
+    }
+
+    fn viewing(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
+    fn kind(self) -> Kind {
+        match self.0 >> 16 & 3 {
+            0 => Kind::Watch,
+            1 => Kind::Rate,
+            2 => Kind::Recommend,
+            _ => Kind::CreateAccount,
+        }
+    }
+
+    fn argument(self) -> u32 {
+        u32::from(self.0 as u16)
+    }
 }
 
 /// Plays the company and hands its lines to `sink` in order of time, many whole lines at once.
@@ -102,10 +124,25 @@ pub fn simulate<E>(
             }
         });
         if hour >= spec.start {
-            let texts = format_hour(world, &slate, &mut parts, (hour, until), threads);
-            for (text, counts) in texts {
-                sink(&text)?;
-                played.add(&counts);
+            std::thread::scope(|scope| {
+                for part in &mut parts {
+                    scope.spawn(|| part.sort(world, hour, until));
+                }
+            });
+            format_hour(
+                world,
+                &slate,
+                &parts,
+                (hour, until),
+                threads,
+                &mut |text: &[u8], counts: &Played| {
+                    sink(text)?;
+                    played.add(counts);
+                    Ok(())
+                },
+            )?;
+            for part in &mut parts {
+                part.close(until);
             }
         }
         hour = next;
@@ -115,44 +152,116 @@ pub fn simulate<E>(
 
 /// The viewers of one thread, and those of their viewings that still have lines to come.
 struct Part {
-    lives: Vec<Life>,
+    lives: Lives,
+    /// In the order of users and, for each, of time.
     open: Vec<Viewing>,
+    /// The lines of the hour, second by second, in the order of viewings.
+    lines: Vec<Line>,
+    /// Where the lines of each second begin, and where the last ones end.
+    begins: Vec<u32>,
+    /// What every watch line of a viewing says between its time and its minute, and where each begins.
+    prefixes: Vec<u8>,
+    prefix_begins: Vec<u32>,
+    /// Room for the next hour's viewings.
+    scratch: Vec<Viewing>,
 }
 
 impl Part {
-    fn play(&mut self, world: &World, model: &MnlViewer, branch: &Branch, hour: SimTime) {
-        for life in &mut self.lives {
-            life.play_hour(world, model, branch, hour, &mut self.open);
+    fn new(first: UserId, count: u32) -> Self {
+        Self {
+            lives: Lives::new(first, count),
+            open: Vec::new(),
+            lines: Vec::new(),
+            begins: Vec::new(),
+            prefixes: Vec::new(),
+            prefix_begins: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
-    /// Returns the lines of this part in a span, sorted, and forgets viewings that are over.
-    fn lines(&mut self, profile: Profile, from: SimTime, until: SimTime) -> Vec<Line> {
+    /// Plays the hour; what begins in it is merged into what is under way, user by user.
+    fn play(&mut self, world: &World, model: &MnlViewer, branch: &Branch, hour: SimTime) {
+        let under_way = std::mem::take(&mut self.open);
+        self.scratch.clear();
+        self.lives
+            .play_hour(world, model, branch, hour, &mut self.scratch);
+        self.open.reserve(under_way.len() + self.scratch.len());
+        let mut new = self.scratch.iter().peekable();
+        for viewing in under_way {
+            while let Some(earlier) = new.next_if(|new| new.user < viewing.user) {
+                self.open.push(*earlier);
+            }
+            self.open.push(viewing);
+        }
+        self.open.extend(new);
+    }
+
+    /// Sorts the lines of an hour by second: counted first, then put in place, so that no two are ever compared.
+    fn sort(&mut self, world: &World, from: SimTime, until: SimTime) {
         let base = from.seconds();
         let span = until.seconds() - base;
-        let mut lines = Vec::new();
+        let profile = world.spec().profile;
+        self.begins.clear();
+        self.begins.resize(span as usize + 1, 0);
         for viewing in &self.open {
-            push_lines(viewing, profile, base, span, &mut lines);
+            for_lines(viewing, profile, base, span, |second, _, _| {
+                self.begins[second] += 1;
+            });
         }
+        let mut total = 0;
+        for begin in &mut self.begins {
+            total += *begin;
+            *begin = total;
+        }
+        // Filled from the back, so that each second's end becomes its beginning and viewings keep their order.
+        self.lines.clear();
+        self.lines.resize(total as usize, Line(0));
+        self.prefixes.clear();
+        self.prefix_begins.clear();
+        for (place, viewing) in self.open.iter().enumerate().rev() {
+            for_lines(viewing, profile, base, span, |second, kind, argument| {
+                self.begins[second] -= 1;
+                self.lines[self.begins[second] as usize] = Line::new(place, kind, argument);
+            });
+        }
+        for viewing in &self.open {
+            self.prefix_begins.push(self.prefixes.len() as u32);
+            self.prefixes.push(b',');
+            push_number(u64::from(viewing.user.0), &mut self.prefixes);
+            self.prefixes.push(b',');
+            push_watch_begin(&world.movie(viewing.movie).id, &mut self.prefixes);
+        }
+        self.prefix_begins.push(self.prefixes.len() as u32);
+    }
+
+    fn prefix(&self, viewing: usize) -> &[u8] {
+        &self.prefixes[self.prefix_begins[viewing] as usize..self.prefix_begins[viewing + 1] as usize]
+    }
+
+    /// Returns the lines of one second of the sorted hour.
+    fn second(&self, second: usize) -> &[Line] {
+        &self.lines[self.begins[second] as usize..self.begins[second + 1] as usize]
+    }
+
+    /// Forgets viewings that are over.
+    fn close(&mut self, until: SimTime) {
         self.open
             .retain(|viewing| viewing.at.seconds() + i64::from(viewing.minutes) * 60 + 30 >= until.seconds());
-        lines.sort_unstable();
-        lines
     }
 }
 
-/// Appends those lines of a viewing that fall in the span of `span` seconds from `base`.
-fn push_lines(viewing: &Viewing, profile: Profile, base: i64, span: i64, lines: &mut Vec<Line>) {
+/// Calls `line` for each line of a viewing that falls in the span of `span` seconds from `base`: its second, kind, argument.
+fn for_lines(
+    viewing: &Viewing,
+    profile: Profile,
+    base: i64,
+    span: i64,
+    mut line: impl FnMut(usize, Kind, u16),
+) {
     let start = viewing.at.seconds() - base;
     let mut push = |second: i64, kind: Kind, argument: u16| {
         if (0..span).contains(&second) {
-            lines.push(Line {
-                second: second as u32,
-                user: viewing.user.0,
-                kind,
-                movie: viewing.movie.0,
-                argument,
-            });
+            line(second as usize, kind, argument);
         }
     };
     // A hash of the viewing decides what needs no draw of its own.
@@ -178,122 +287,136 @@ fn push_lines(viewing: &Viewing, profile: Profile, base: i64, span: i64, lines: 
     }
 }
 
-fn format_hour(
+/// Formats the slices of an hour that stands sorted, a few at a time for each thread: a whole hour of a million viewers
+/// is half a gigabyte of text.
+fn format_hour<E>(
     world: &World,
     slate: &str,
-    parts: &mut [Part],
+    parts: &[Part],
     (from, until): (SimTime, SimTime),
     threads: usize,
-) -> Vec<(Vec<u8>, Played)> {
-    let profile = world.spec().profile;
-    let mut sorted: Vec<Vec<Line>> = Vec::with_capacity(parts.len());
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = parts
-            .iter_mut()
-            .map(|part| scope.spawn(move || part.lines(profile, from, until)))
-            .collect();
-        for handle in handles {
-            sorted.push(handle.join().expect("playing does not panic"));
-        }
-    });
-    let slices = (until.seconds() - from.seconds() + SLICE_S - 1) / SLICE_S;
-    let per_thread = (slices as usize).div_ceil(threads).max(1);
-    let numbers: Vec<i64> = (0..slices).collect();
-    let mut texts = Vec::with_capacity(slices as usize);
-    std::thread::scope(|scope| {
-        let sorted = &sorted;
-        let handles: Vec<_> = numbers
-            .chunks(per_thread)
-            .map(|chunk| {
-                scope.spawn(move || {
-                    chunk
-                        .iter()
-                        .map(|slice| format_slice(world, slate, sorted, from, *slice))
-                        .collect::<Vec<_>>()
+    mut sink: impl FnMut(&[u8], &Played) -> Result<(), E>,
+) -> Result<(), E> {
+    let seconds = until.seconds() - from.seconds();
+    let slices: Vec<i64> = (0..(seconds + SLICE_S - 1) / SLICE_S).collect();
+    for group in slices.chunks(threads * SLICES_AT_ONCE) {
+        let mut texts = Vec::with_capacity(group.len());
+        std::thread::scope(|scope| {
+            let handles: Vec<_> = group
+                .chunks(SLICES_AT_ONCE)
+                .map(|chunk| {
+                    scope.spawn(move || {
+                        let seconds = |slice: i64| slice * SLICE_S..((slice + 1) * SLICE_S).min(seconds);
+                        chunk
+                            .iter()
+                            .map(|slice| format_slice(world, slate, parts, from, seconds(*slice)))
+                            .collect::<Vec<_>>()
+                    })
                 })
-            })
-            .collect();
-        for handle in handles {
-            texts.extend(handle.join().expect("formatting does not panic"));
+                .collect();
+            for handle in handles {
+                texts.extend(handle.join().expect("formatting does not panic"));
+            }
+        });
+        for (text, counts) in texts {
+            sink(&text, &counts)?;
         }
-    });
-    texts
+    }
+    Ok(())
 }
 
-/// Formats the lines of one slice: those of every part, merged in order.
+/// Formats the lines of one slice, second by second: those of every part in the order of users.
 fn format_slice(
     world: &World,
     slate: &str,
-    sorted: &[Vec<Line>],
+    parts: &[Part],
     from: SimTime,
-    slice: i64,
+    seconds: std::ops::Range<i64>,
 ) -> (Vec<u8>, Played) {
-    let first = (slice * SLICE_S) as u32;
-    let last = first + SLICE_S as u32;
-    let mut lines: Vec<Line> = Vec::new();
-    for part in sorted {
-        let begin = part.partition_point(|line| line.second < first);
-        let end = part.partition_point(|line| line.second < last);
-        lines.extend_from_slice(&part[begin..end]);
-    }
-    lines.sort_unstable();
     let profile = world.spec().profile;
-    let mut text = Vec::with_capacity(lines.len() * 72);
+    let range = seconds.start as usize..seconds.end as usize;
+    let count: usize = parts
+        .iter()
+        .map(|part| (part.begins[range.end] - part.begins[range.start]) as usize)
+        .sum();
+    let mut text = Vec::with_capacity(count * 72);
     let mut counts = Played::default();
-    let mut stamp: (u32, Vec<u8>) = (u32::MAX, Vec::new());
-    for line in &lines {
-        let second = from.plus_seconds(i64::from(line.second));
-        // A moment within the second that follows from who and what, so that a line's fraction is the same in any run.
-        let millis = i64::from(line.user.wrapping_mul(0x9e37_79b1) >> 22) % 1000;
-        let fine = SimTime(second.0 + millis * 1000);
-        if line.kind == Kind::Recommend {
-            push_time(fine, profile, true, &mut text);
-        } else if profile == Profile::Current {
-            push_time(fine, profile, false, &mut text);
-        } else {
-            if stamp.0 != line.second {
-                stamp = (line.second, Vec::with_capacity(20));
-                push_time(second, profile, false, &mut stamp.1);
-            }
-            text.extend_from_slice(&stamp.1);
-        }
-        text.push(b',');
-        push_number(u64::from(line.user), &mut text);
-        text.push(b',');
-        let movie = || world.movie(MovieIndex(line.movie)).id.as_str();
-        match line.kind {
-            Kind::Watch => {
-                counts.watch += 1;
-                push_watch(movie(), u32::from(line.argument), &mut text);
-            }
-            Kind::Rate => {
-                counts.rate += 1;
-                push_rate(movie(), u32::from(line.argument), &mut text);
-            }
-            Kind::Recommend => {
-                counts.recommend += 1;
-                push_recommend(FALLBACK, 200, slate, u32::from(line.argument), &mut text);
-            }
-            Kind::CreateAccount => {
-                counts.create_account += 1;
-                text.extend_from_slice(b"GET /create_account");
+    let mut stamp = Vec::with_capacity(32);
+    for second in range {
+        let time = from.plus_seconds(second as i64);
+        stamp.clear();
+        push_time(time, profile, false, &mut stamp);
+        for part in parts {
+            for line in part.second(second) {
+                let viewing = &part.open[line.viewing()];
+                let kind = line.kind();
+                if kind == Kind::Watch && profile == Profile::Classic {
+                    counts.watch += 1;
+                    text.extend_from_slice(&stamp);
+                    text.extend_from_slice(part.prefix(line.viewing()));
+                    push_watch_end(line.argument(), &mut text);
+                    text.push(b'\n');
+                    continue;
+                }
+                // A moment within the second that follows from who and what, so that a line's fraction is the same in any run.
+                let millis = i64::from(viewing.user.0.wrapping_mul(0x9e37_79b1) >> 22) % 1000;
+                let fine = SimTime(time.0 + millis * 1000);
+                if kind == Kind::Recommend || profile == Profile::Current {
+                    push_time(fine, profile, kind == Kind::Recommend, &mut text);
+                } else {
+                    text.extend_from_slice(&stamp);
+                }
+                push_rest(world, slate, viewing, *line, &mut text, &mut counts);
             }
         }
-        text.push(b'\n');
     }
-    counts.events = lines.len() as u64;
+    counts.events = count as u64;
     counts.bytes = text.len() as u64;
     (text, counts)
 }
 
+/// Appends what stands after the time of a line, its end included, and counts the line.
+fn push_rest(
+    world: &World,
+    slate: &str,
+    viewing: &Viewing,
+    line: Line,
+    text: &mut Vec<u8>,
+    counts: &mut Played,
+) {
+    text.push(b',');
+    push_number(u64::from(viewing.user.0), text);
+    text.push(b',');
+    let movie = || world.movie(viewing.movie).id.as_str();
+    match line.kind() {
+        Kind::Watch => {
+            counts.watch += 1;
+            push_watch_begin(movie(), text);
+            push_watch_end(line.argument(), text);
+        }
+        Kind::Rate => {
+            counts.rate += 1;
+            push_rate(movie(), line.argument(), text);
+        }
+        Kind::Recommend => {
+            counts.recommend += 1;
+            push_recommend(FALLBACK, 200, slate, line.argument(), text);
+        }
+        Kind::CreateAccount => {
+            counts.create_account += 1;
+            text.extend_from_slice(b"GET /create_account");
+        }
+    }
+    text.push(b'\n');
+}
+
+/// Shares users out among threads, neighbours together.
 fn split(world: &World, threads: usize) -> Vec<Part> {
-    let users: Vec<UserId> = world.user_ids().collect();
-    users
-        .chunks(users.len().div_ceil(threads).max(1))
-        .map(|chunk| Part {
-            lives: chunk.iter().copied().map(Life::new).collect(),
-            open: Vec::new(),
-        })
+    let users = world.spec().users;
+    let share = users.div_ceil(threads as u32).max(1);
+    (0..users)
+        .step_by(share as usize)
+        .map(|first| Part::new(UserId(first + 1), share.min(users - first)))
         .collect()
 }
 

@@ -1,7 +1,8 @@
 //! One viewer: when they come, what they choose, how long they watch, whether they rate.
 
+use super::life::Seen;
 use crate::event::SimTime;
-use crate::seed::{Branch, Draws};
+use crate::seed::Draws;
 use crate::world::{MovieIndex, Taste, UserId, World};
 
 /// One watching of one movie.
@@ -21,8 +22,8 @@ pub struct Viewing {
 
 /// How viewers decide: the seam behind which richer behaviour goes.
 pub trait ViewerModel: Sync {
-    /// Chooses a movie that is not in `seen`, by the viewer's own discovery.
-    fn choose(&self, world: &World, taste: &Taste, seen: &[u32], draws: &mut Draws) -> MovieIndex;
+    /// Chooses a movie that was not seen, by the viewer's own discovery.
+    fn choose(&self, world: &World, taste: &Taste, seen: Seen<'_>, draws: &mut Draws) -> MovieIndex;
     /// Looks at a recommended list, best first, and returns the place (from 0) of the movie that is taken, if any.
     ///
     /// `accepted` holds for each place the probability that the viewer takes it when they look at it.
@@ -96,7 +97,7 @@ impl MnlViewer {
 }
 
 impl ViewerModel for MnlViewer {
-    fn choose(&self, world: &World, taste: &Taste, seen: &[u32], draws: &mut Draws) -> MovieIndex {
+    fn choose(&self, world: &World, taste: &Taste, seen: Seen<'_>, draws: &mut Draws) -> MovieIndex {
         let mut best = (f64::NEG_INFINITY, MovieIndex(0));
         let mut round = 0;
         // A catalogue smaller than what somebody has seen would never give a new movie: after some rounds a repeat is taken.
@@ -117,7 +118,7 @@ impl ViewerModel for MnlViewer {
                 }
                 let utility = pull + gumbel(luck);
                 let movie = MovieIndex(place as u32);
-                if utility > best.0 && (round > 4 || !seen.contains(&movie.0)) {
+                if utility > best.0 && (round > 4 || !seen.holds(movie)) {
                     best = (utility, movie);
                 }
             }
@@ -186,99 +187,6 @@ fn gumbel_bound(uniform: f64) -> f64 {
     f64::from(-exponent) * std::f64::consts::LN_2
 }
 
-/// Weights of the hours of a day, mean 1: an evening peak.
-const HOURS: [f64; 24] = [
-    0.75, 0.45, 0.28, 0.20, 0.17, 0.18, 0.25, 0.38, 0.52, 0.66, 0.78, 0.88, 0.98, 1.00, 1.00, 1.05, 1.18,
-    1.38, 1.68, 2.05, 2.35, 2.30, 1.95, 1.58,
-];
-/// Weights of the days of a week from Monday, mean 1.
-const DAYS: [f64; 7] = [0.88, 0.86, 0.88, 0.92, 1.10, 1.24, 1.12];
-
-/// Returns how busy an hour is, compared to the mean.
-pub(super) fn busyness(time: SimTime) -> f64 {
-    let hours = time.seconds().div_euclid(3600);
-    // The first of January 1970 was a Thursday.
-    let day = (hours.div_euclid(24) + 3).rem_euclid(7);
-    HOURS[hours.rem_euclid(24) as usize] * DAYS[day as usize]
-}
-
-/// What one viewer carries from hour to hour.
-#[derive(Debug, Clone)]
-pub struct Life {
-    user: UserId,
-    busy_until: i64,
-    seen: Vec<u32>,
-}
-
-impl Life {
-    /// Begins a life: nothing seen.
-    pub fn new(user: UserId) -> Self {
-        Self {
-            user,
-            busy_until: i64::MIN,
-            seen: Vec::new(),
-        }
-    }
-
-    /// Plays the viewer for the hour that begins at `hour`, and appends what they begin to watch in it.
-    pub fn play_hour(
-        &mut self,
-        world: &World,
-        model: &dyn ViewerModel,
-        branch: &Branch,
-        hour: SimTime,
-        all: &mut Vec<Viewing>,
-    ) {
-        let Some(activity) = world.activity(self.user) else {
-            return;
-        };
-        let expected = activity / 720.0 * busyness(hour);
-        let hour_number = hour.seconds().div_euclid(3600).rem_euclid(1 << 24);
-        let mut draws = branch.at(u64::from(self.user.0) << 24 | hour_number as u64);
-        let count = poisson(expected, draws.unit());
-        if count == 0 {
-            return;
-        }
-        let mut starts: Vec<i64> = (0..count)
-            .map(|_| hour.seconds() + draws.below(3600) as i64)
-            .collect();
-        starts.sort_unstable();
-        let Some(taste) = world.taste(self.user) else {
-            return;
-        };
-        for start in starts {
-            if start < self.busy_until {
-                continue;
-            }
-            let movie = model.choose(world, &taste, &self.seen, &mut draws);
-            let minutes = model.watch(world, self.user, &taste, movie, &mut draws);
-            let stars = model.rate(world, self.user, &taste, (movie, minutes), &mut draws);
-            self.seen.push(movie.0);
-            self.busy_until = start + i64::from(minutes) * 60 + 60;
-            all.push(Viewing {
-                user: self.user,
-                movie,
-                at: SimTime::from_seconds(start),
-                minutes,
-                stars,
-            });
-        }
-    }
-}
-
-/// Draws from the Poisson distribution by inversion of one uniform number; means here are far below 10.
-fn poisson(mean: f64, uniform: f64) -> u32 {
-    let mut term = libm::exp(-mean);
-    let mut sum = term;
-    let mut count = 0;
-    while uniform >= sum && count < 60 {
-        count += 1;
-        term *= mean / f64::from(count);
-        sum += term;
-    }
-    count
-}
-
 /// Builds an alias table (Walker 1977, Vose 1991): a draw in proportion to weights from one place and one coin.
 fn alias_table(weights: &[f64]) -> (Vec<f64>, Vec<u32>) {
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
@@ -332,11 +240,5 @@ mod tests {
             slack += (bound - variate) / 20_000.0;
         }
         assert!(slack < 1.5, "{slack}");
-    }
-
-    #[test]
-    fn hours_and_days_weigh_one_on_average() {
-        assert!((HOURS.iter().sum::<f64>() / 24.0 - 1.0).abs() < 0.01);
-        assert!((DAYS.iter().sum::<f64>() / 7.0 - 1.0).abs() < 0.01);
     }
 }
