@@ -14,7 +14,7 @@ use crate::sandbox::Limits;
 use crate::scorecard::MeasureInfo;
 use crate::seed::Key;
 use crate::traffic::Workload;
-use crate::world::{Profile, WorldSpec};
+use crate::world::{Drift, DriftKind, Genre, Habits, Profile, WorldSpec};
 
 static ASSIGNMENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assignments");
 static RUBRICS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rubrics");
@@ -230,6 +230,8 @@ pub struct Course {
     pub name: String,
     /// The world's size and contract.
     pub world: WorldSpec,
+    /// What viewers are in the habit of doing, and how their taste moves.
+    pub habits: Habits,
     /// How much data is released.
     pub release: ReleaseSpec,
     /// The world's key.
@@ -275,17 +277,79 @@ impl Course {
                 whole_number(&section, "heldout_days", 1..=60).unwrap_or(release.heldout_days);
             section.finish();
         }
+        let habits = habits(&root);
         root.finish();
         document.finish()?;
         Ok(Self {
             name,
             world,
+            habits,
             release,
             key: Key::from_seed(PRACTICE),
             practice: true,
             key_file,
         })
     }
+}
+
+/// Reads `[viewers]` and `[[drift]]`; what is not said stays as it is built in.
+fn habits(root: &Section<'_>) -> Habits {
+    let mut habits = Habits::default();
+    if let Some(section) = root.table("viewers") {
+        for (key, value, most) in [
+            ("position", &mut habits.position, 5.0),
+            ("shelf", &mut habits.shelf, 1.0),
+            ("visibility", &mut habits.visibility, 10.0),
+            ("repeat", &mut habits.repeat, 1.0),
+            ("fatigue", &mut habits.fatigue, 10.0),
+            ("guests", &mut habits.guests, 1.0),
+            ("night", &mut habits.night, 10.0),
+            ("long", &mut habits.long, 5.0),
+            ("rhythm", &mut habits.rhythm, 5.0),
+            ("selection", &mut habits.selection, 5.0),
+            ("joining", &mut habits.joining, 0.9),
+            ("arriving", &mut habits.arriving, 1.0),
+        ] {
+            *value = section.number_in(key, 0.0..=most).unwrap_or(*value);
+        }
+        section.finish();
+    }
+    habits.drifts = root.tables("drift").into_iter().filter_map(drift).collect();
+    habits
+}
+
+fn drift(section: Section<'_>) -> Option<Drift> {
+    for key in ["kind", "onset_day", "end_day"] {
+        section.require(key);
+    }
+    let kind = section.choice("kind", DriftKind::WORDS);
+    let genres: Vec<(&str, Genre)> = Genre::all().map(|genre| (genre.name(), genre)).collect();
+    // A ruler that moves, moves for all genres.
+    let genre = if kind == Some(DriftKind::Label) {
+        Genre::all().next()
+    } else {
+        section.require("genre");
+        section.choice("genre", &genres)
+    };
+    if kind != Some(DriftKind::NewGenre) {
+        section.require("size");
+    }
+    let size = section.number_in("size", -5.0..=5.0);
+    let onset_day = section.number_in("onset_day", -365.0..=365.0);
+    let end_day = section.number_in("end_day", -365.0..=730.0);
+    if let (Some(onset), Some(end)) = (onset_day, end_day)
+        && end <= onset
+    {
+        section.fault_at("end_day", "the end is not after the onset", None);
+    }
+    section.finish();
+    Some(Drift {
+        kind: kind?,
+        genre: genre?,
+        size: size.unwrap_or(0.0),
+        onset_day: onset_day?,
+        end_day: end_day?,
+    })
 }
 
 fn schema(root: &Section<'_>, wanted: &str) {
@@ -412,6 +476,11 @@ mod tests {
         let files = CourseFiles { folder: None };
         let course = files.course().unwrap();
         assert!(course.practice);
+        assert_eq!(
+            course.habits,
+            Habits::default(),
+            "course.toml says what is built in"
+        );
         let (assignment, _) = files.assignment("m1").unwrap();
         assert_eq!(assignment.deadline, Duration::from_millis(800));
         assert!(files.handout("m1").unwrap().contains("/recommend/"));
@@ -433,6 +502,31 @@ mod tests {
             (course.world.users, course.practice, course.key),
             (500, false, key)
         );
+    }
+
+    #[test]
+    fn habits_and_drifts_are_read_and_their_faults_told() {
+        let head = "schema = 'reelworld/course/v1'\nname = 'x'\n";
+        let good = "[viewers]\nshelf = 0\n[[drift]]\nkind = 'gradual'\ngenre = 'Horror'\nsize = 0.5\nonset_day = 3\nend_day = 9\n";
+        let course = Course::parse("course.toml", &format!("{head}{good}")).unwrap();
+        assert_eq!(course.habits.shelf, 0.0);
+        assert_eq!(course.habits.repeat, Habits::default().repeat);
+        assert_eq!(course.habits.drifts.len(), 1);
+        assert_eq!(course.habits.drifts[0].kind, DriftKind::Gradual);
+        let bad = "[viewers]\nshelves = 1\nnight = -1\n[[drift]]\nkind = 'suden'\ngenre = 'Horor'\nonset_day = 9\nend_day = 3\n";
+        let faults = Course::parse("course.toml", &format!("{head}{bad}"))
+            .unwrap_err()
+            .to_string();
+        for told in [
+            "course.toml:4:1:",
+            "course.toml:5:9:",
+            "did you mean `sudden`?",
+            "did you mean `Horror`?",
+            "the end is not after the onset",
+            "`size`",
+        ] {
+            assert!(faults.contains(told), "`{told}` is not in\n{faults}");
+        }
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Release {
         let mut users: Vec<UserId> = world
             .user_ids()
             .filter(|id| world.activity(*id).is_some_and(|found| found >= LEAST_ACTIVITY))
+            .filter(|id| world.joined(*id).is_none())
             .collect();
         branch.branch("users").at(0).shuffle(&mut users);
         users.truncate(spec.users as usize);
@@ -100,11 +101,11 @@ impl Release {
         by_user(&self.viewings)
     }
 
-    /// Returns the number of viewers of each movie that has any.
+    /// Returns the number of viewers of each movie that has any; who watches it twice is one viewer.
     pub fn viewers(&self) -> BTreeMap<usize, u32> {
         let mut viewers = BTreeMap::new();
-        for viewing in &self.viewings {
-            *viewers.entry(viewing.movie.0 as usize).or_insert(0) += 1;
+        for movie in self.seen().values().flatten() {
+            *viewers.entry(*movie).or_insert(0) += 1;
         }
         viewers
     }
@@ -506,13 +507,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_watches_afterwards_what_they_watched_before() {
+    fn little_is_watched_a_second_time() {
         let (_, release) = &*PLAYED;
         let seen = release.seen();
-        assert!(release.heldout.iter().all(|viewing| {
+        let again = release.heldout.iter().filter(|viewing| {
             let before = seen.get(&viewing.user.0);
-            before.is_none_or(|before| !before.contains(&(viewing.movie.0 as usize)))
-        }));
+            before.is_some_and(|before| before.contains(&(viewing.movie.0 as usize)))
+        });
+        let (again, all) = (again.count(), release.heldout.len());
+        assert!(again > 0 && again * 20 < all, "{again} of {all}");
     }
 
     #[test]

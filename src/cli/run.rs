@@ -53,7 +53,7 @@ impl Milestone {
 /// Draws the course's world and plays its release.
 pub(super) fn truth(course: &Course) -> (World, Release) {
     let threads = available();
-    let world = World::new(&course.key, course.world, threads);
+    let world = World::new(&course.key, course.world, threads).with_habits(course.habits.clone());
     let release = Release::make(&world, &course.key, course.release, threads);
     (world, release)
 }

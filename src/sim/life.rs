@@ -1,9 +1,10 @@
 //! Lives of viewers: who comes when, and what they have seen; in columns, so that a million of them cost no allocation each.
 
-use super::viewer::{ViewerModel, Viewing};
+use super::term_start;
+use super::viewer::{Occasion, ViewerModel, Viewing};
 use crate::event::SimTime;
 use crate::seed::Branch;
-use crate::world::{MovieIndex, UserId, World};
+use crate::world::{Moment, MovieIndex, UserId, World};
 
 /// Weights of the hours of a day, mean 1: an evening peak.
 const HOURS: [f64; 24] = [
@@ -42,6 +43,18 @@ pub struct Seen<'l> {
 }
 
 impl Seen<'_> {
+    /// Returns the movie that was seen last.
+    pub fn last(&self) -> Option<MovieIndex> {
+        let link = self.links.get(self.head as usize)?;
+        Some(MovieIndex(link.movies[usize::from(link.used) - 1]))
+    }
+
+    /// Returns one of the movies that were seen not long ago, in proportion to nothing: `draw` is uniform in [0, 1).
+    fn recent(&self, draw: f64) -> Option<MovieIndex> {
+        let link = self.links.get(self.head as usize)?;
+        Some(MovieIndex(link.movies[(draw * f64::from(link.used)) as usize]))
+    }
+
     /// Tells whether the viewer has seen a movie.
     pub fn holds(&self, movie: MovieIndex) -> bool {
         let mut at = self.head;
@@ -86,28 +99,33 @@ impl Lives {
         hour: SimTime,
         all: &mut Vec<Viewing>,
     ) {
-        let rate = busyness(hour) / 720.0;
+        let habits = world.habits();
+        let hour = Hour {
+            world,
+            model,
+            branch,
+            begin: hour,
+            rate: libm::pow(busyness(hour), habits.rhythm) / 720.0,
+            moment: habits.moment(day_of_term(hour)),
+        };
         for place in 0..self.heads.len() {
-            self.play(place, world, model, branch, (hour, rate), all);
+            self.play(place, &hour, all);
         }
     }
 
-    fn play(
-        &mut self,
-        place: usize,
-        world: &World,
-        model: &dyn ViewerModel,
-        branch: &Branch,
-        (hour, rate): (SimTime, f64),
-        all: &mut Vec<Viewing>,
-    ) {
+    fn play(&mut self, place: usize, now: &Hour<'_>, all: &mut Vec<Viewing>) {
+        let (world, hour) = (now.world, now.begin);
         let user = UserId(self.first.0 + place as u32);
         let Some(activity) = world.activity(user) else {
             return;
         };
+        let joined = world.joined(user);
+        if joined.is_some_and(|day| day > now.moment.day) {
+            return;
+        }
         let hour_number = hour.seconds().div_euclid(3600).rem_euclid(1 << 24);
-        let mut draws = branch.at(u64::from(user.0) << 24 | hour_number as u64);
-        let count = poisson(activity * rate, draws.unit());
+        let mut draws = now.branch.at(u64::from(user.0) << 24 | hour_number as u64);
+        let count = poisson(activity * now.rate, draws.unit());
         if count == 0 {
             return;
         }
@@ -120,14 +138,29 @@ impl Lives {
             *start = hour.seconds() + draws.below(3600) as i64;
         }
         starts.sort_unstable();
+        let guest = world.guest(user);
         for start in starts {
             if *start < self.busy_until[place] {
                 continue;
             }
-            let movie = model.choose(world, &taste, self.seen(place), &mut draws);
-            let minutes = model.watch(world, user, &taste, movie, &mut draws);
-            let stars = model.rate(world, user, &taste, (movie, minutes), &mut draws);
-            self.remember(place, movie);
+            let is_guest = draws.chance(GUEST_SESSIONS);
+            let taste = guest.as_ref().filter(|_| is_guest).unwrap_or(&taste);
+            let on = Occasion::new(world, user, taste, &now.moment, hour);
+            let repeats = draws.chance(world.habits().repeat);
+            let again = self
+                .seen(place)
+                .recent(draws.unit())
+                .filter(|movie| repeats && world.felt(user, taste, *movie) > LIKED);
+            let movie = match again {
+                Some(movie) => movie,
+                None => now.model.choose(on, self.seen(place), &mut draws),
+            };
+            let minutes = now.model.watch(on, movie, &mut draws);
+            let stars = now.model.rate(on, (movie, minutes), &mut draws);
+            let is_first = joined.is_some() && self.heads[place] == NONE;
+            if again.is_none() {
+                self.remember(place, movie);
+            }
             self.busy_until[place] = *start + i64::from(minutes) * 60 + 60;
             all.push(Viewing {
                 user,
@@ -135,6 +168,7 @@ impl Lives {
                 at: SimTime::from_seconds(*start),
                 minutes,
                 stars,
+                is_first,
             });
         }
     }
@@ -165,6 +199,26 @@ impl Lives {
     }
 }
 
+/// What holds for every viewer in an hour.
+struct Hour<'h> {
+    world: &'h World,
+    model: &'h dyn ViewerModel,
+    branch: &'h Branch,
+    begin: SimTime,
+    /// Viewings an hour for each viewing in thirty days.
+    rate: f64,
+    moment: Moment,
+}
+
+/// Returns the day of the term, counted from 0, with its fraction; days before the term are negative.
+pub fn day_of_term(at: SimTime) -> f64 {
+    (at.seconds() - term_start().seconds()) as f64 / 86_400.0
+}
+
+/// The share of sessions of a shared account that are the second person's.
+const GUEST_SESSIONS: f64 = 1.0 / 3.0;
+/// How satisfied one must have been, standardised, to watch a movie again.
+const LIKED: f64 = 0.3;
 /// The most viewings that one viewer begins within an hour.
 const MOST_STARTS: usize = 60;
 

@@ -8,10 +8,10 @@ mod reaction;
 mod stream;
 mod viewer;
 
-pub use life::{Lives, Seen};
+pub use life::{Lives, Seen, day_of_term};
 pub use reaction::{Reaction, Shown, react};
 pub use stream::{Played, SimulateSpec, simulate};
-pub use viewer::{MnlViewer, ViewerModel, Viewing};
+pub use viewer::{MnlViewer, Occasion, ViewerModel, Viewing};
 
 use crate::event::SimTime;
 use crate::seed::Branch;

@@ -1,6 +1,7 @@
 //! What a viewer does with a recommended list: which place they take, how long they watch, whether they rate.
 
-use super::viewer::{ViewerModel, Viewing};
+use super::life::day_of_term;
+use super::viewer::{Occasion, ViewerModel, Viewing};
 use crate::event::SimTime;
 use crate::seed::Branch;
 use crate::world::{MovieIndex, UserId, World};
@@ -43,20 +44,23 @@ pub fn react(world: &World, model: &dyn ViewerModel, branch: &Branch, shown: Sho
         }
     }
     let mut draws = branch.at(u64::from(shown.user.0) << 32 | u64::from(shown.occasion));
-    let place = model.take(&accepted, &mut draws)?;
+    let place = model.take(world, &accepted, &mut draws)?;
     let movie = shown.list[place];
     // Minutes and stars have draws of their own, so that they do not depend on the length of the list.
     let mut draws = branch
         .branch("watching")
         .at(u64::from(shown.user.0) << 32 | u64::from(movie.0));
-    let minutes = model.watch(world, shown.user, &taste, movie, &mut draws);
-    let stars = model.rate(world, shown.user, &taste, (movie, minutes), &mut draws);
+    let moment = world.habits().moment(day_of_term(shown.at));
+    let on = Occasion::new(world, shown.user, &taste, &moment, shown.at);
+    let minutes = model.watch(on, movie, &mut draws);
+    let stars = model.rate(on, (movie, minutes), &mut draws);
     let viewing = Viewing {
         user: shown.user,
         movie,
         at: shown.at,
         minutes,
         stars,
+        is_first: false,
     };
     Some(Reaction { place, viewing })
 }

@@ -57,8 +57,6 @@ const SLICES_AT_ONCE: usize = 5;
 const FALLBACK: &str = "recommender.company.example:8082";
 /// The share of viewings that begin with a recommendation request.
 const ASKS: u32 = 75;
-/// One account is made for this many viewings, in the profile that has such lines.
-const ACCOUNTS: u32 = 400;
 
 /// One line to come: the place of its viewing among those of its part, its kind and its argument, in one word.
 #[derive(Debug, Clone, Copy)]
@@ -270,7 +268,7 @@ fn for_lines(
     if (hash >> 8) % 100 < ASKS {
         push(start - 1, Kind::Recommend, (20 + hash % 120) as u16);
     }
-    if profile == Profile::Current && (hash >> 4).is_multiple_of(ACCOUNTS) {
+    if profile == Profile::Current && viewing.is_first {
         push(start - 1, Kind::CreateAccount, 0);
     }
     let first = (-start).div_euclid(60).max(0);

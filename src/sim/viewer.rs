@@ -3,7 +3,7 @@
 use super::life::Seen;
 use crate::event::SimTime;
 use crate::seed::Draws;
-use crate::world::{MovieIndex, Taste, UserId, World};
+use crate::world::{GenreSet, Moment, MovieIndex, Taste, UserId, World};
 
 /// One watching of one movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,43 +18,84 @@ pub struct Viewing {
     pub minutes: u16,
     /// The stars that were given after the last minute, if any.
     pub stars: Option<u8>,
+    /// Whether the account was made for it: the first viewing of somebody who joined during the term.
+    pub is_first: bool,
+}
+
+/// Who decides, in which company, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'o> {
+    /// The company.
+    pub world: &'o World,
+    /// The account.
+    pub user: UserId,
+    /// The taste of whoever uses the account this time.
+    pub taste: &'o Taste,
+    /// What holds for all viewers.
+    pub moment: &'o Moment,
+    /// The hour of the day, 0 to 23.
+    pub hour: u8,
+}
+
+impl<'o> Occasion<'o> {
+    /// Makes the occasion of a user with a taste at a time.
+    pub fn new(world: &'o World, user: UserId, taste: &'o Taste, moment: &'o Moment, at: SimTime) -> Self {
+        Self {
+            world,
+            user,
+            taste,
+            moment,
+            hour: at.seconds().div_euclid(3600).rem_euclid(24) as u8,
+        }
+    }
 }
 
 /// How viewers decide: the seam behind which richer behaviour goes.
 pub trait ViewerModel: Sync {
     /// Chooses a movie that was not seen, by the viewer's own discovery.
-    fn choose(&self, world: &World, taste: &Taste, seen: Seen<'_>, draws: &mut Draws) -> MovieIndex;
+    fn choose(&self, on: Occasion<'_>, seen: Seen<'_>, draws: &mut Draws) -> MovieIndex;
     /// Looks at a recommended list, best first, and returns the place (from 0) of the movie that is taken, if any.
     ///
     /// `accepted` holds for each place the probability that the viewer takes it when they look at it.
-    fn take(&self, accepted: &[f64], draws: &mut Draws) -> Option<usize>;
+    fn take(&self, world: &World, accepted: &[f64], draws: &mut Draws) -> Option<usize>;
     /// Returns how many minutes of a movie a viewer watches.
-    fn watch(&self, world: &World, user: UserId, taste: &Taste, movie: MovieIndex, draws: &mut Draws) -> u16;
-    /// Returns the stars that a viewer gives, if they give any.
-    fn rate(
-        &self,
-        world: &World,
-        user: UserId,
-        taste: &Taste,
-        watched: (MovieIndex, u16),
-        draws: &mut Draws,
-    ) -> Option<u8>;
+    fn watch(&self, on: Occasion<'_>, movie: MovieIndex, draws: &mut Draws) -> u16;
+    /// Returns the stars that a viewer gives after some minutes, if they give any.
+    fn rate(&self, on: Occasion<'_>, watched: (MovieIndex, u16), draws: &mut Draws) -> Option<u8>;
 }
 
 /// Candidates that a viewer considers for one choice.
 const CONSIDERED: usize = 64;
 /// The temperature of the proposal: candidates are drawn in proportion to exp(this × appeal).
 const PROPOSAL: f64 = 0.6;
-/// The exponent of position bias: place k is looked at with probability k to the minus this (Chaney et al. 2018).
-const POSITION: f64 = 0.8;
+/// The movies on the popular shelf.
+const SHELF: usize = 20;
 /// Hazard of leaving a movie a minute, in its first minutes and afterwards, and how satisfaction lowers it.
 const FIRST_MINUTES: f64 = 8.0;
 const HAZARD_FIRST: f64 = 0.06;
 const HAZARD_LATER: f64 = 0.0025;
+/// The runtime at which the hazard of leaving is as fitted.
+const USUAL_RUNTIME: f64 = 108.0;
+/// The hours in which viewers tire.
+const NIGHT_FROM: u8 = 23;
+const NIGHT_UNTIL: u8 = 5;
 /// Propensity to rate: base, strength of feeling, completion (logits).
 const RATE_BASE: f64 = -1.5;
 const RATE_FEELING: f64 = 0.45;
 const RATE_COMPLETED: f64 = 1.6;
+/// What the propensity is on average when neither feeling nor completion tells.
+const RATE_FLAT: f64 = -0.35;
+
+/// What a choice needs of a movie beside its pull, side by side in memory.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    /// The logarithm of the probability that one proposal is this movie.
+    log_proposal: f32,
+    /// The day of the term from which it is to be had.
+    arrives: f32,
+    genres: GenreSet,
+    first_genre: u8,
+}
 
 /// Multinomial logit over appeal and taste with Gumbel noise, on an importance-corrected consideration set.
 #[derive(Debug)]
@@ -62,7 +103,8 @@ pub struct MnlViewer {
     /// Walker's alias table of the proposal.
     keep: Vec<f64>,
     other: Vec<u32>,
-    log_weight: Vec<f64>,
+    facts: Vec<Facts>,
+    shelf: Vec<MovieIndex>,
 }
 
 impl MnlViewer {
@@ -73,14 +115,26 @@ impl MnlViewer {
             .map(|index| libm::exp(PROPOSAL * world.appeal(index)))
             .collect();
         let (keep, other) = alias_table(&weights);
-        let log_weight = world
+        let total = weights.iter().sum::<f64>();
+        let facts = world
             .movie_indices()
-            .map(|index| PROPOSAL * world.appeal(index))
+            .zip(weights)
+            .map(|(index, weight)| {
+                let genres = world.movie(index).genres;
+                Facts {
+                    log_proposal: libm::log(weight / total) as f32,
+                    arrives: world.arrived(index).map_or(f32::NEG_INFINITY, |day| day as f32),
+                    genres,
+                    first_genre: genres.iter().next().map_or(0, |genre| genre.index() as u8),
+                }
+            })
             .collect();
+        let shelf = world.by_appeal().into_iter().take(SHELF).collect();
         Self {
             keep,
             other,
-            log_weight,
+            facts,
+            shelf,
         }
     }
 
@@ -94,14 +148,56 @@ impl MnlViewer {
             self.other[place] as usize
         }
     }
+
+    /// Returns what the time and the movie watched last add to a pull; none when the movie is not to be had.
+    fn adds(&self, on: Occasion<'_>, last_genre: Option<u8>, place: usize) -> Option<f64> {
+        let facts = &self.facts[place];
+        if f64::from(facts.arrives) > on.moment.day {
+            return None;
+        }
+        let shift = on.moment.gain(facts.genres)?;
+        let is_more_of_the_same = last_genre == Some(facts.first_genre);
+        Some(shift - on.world.habits().fatigue * f64::from(u8::from(is_more_of_the_same)))
+    }
+
+    /// Returns the best of the popular shelf with its utility, on the scale of the search: shown movies are noticed more,
+    /// the lower ones less.
+    fn on_shelf(
+        &self,
+        on: Occasion<'_>,
+        seen: Seen<'_>,
+        last_genre: Option<u8>,
+        draws: &mut Draws,
+    ) -> (f64, MovieIndex) {
+        let habits = on.world.habits();
+        let mut best = (f64::NEG_INFINITY, MovieIndex(0));
+        for (rank, movie) in self.shelf.iter().enumerate() {
+            let luck = draws.gumbel();
+            let Some(adds) = self.adds(on, last_genre, movie.0 as usize) else {
+                continue;
+            };
+            let noticed = habits.visibility - habits.position * libm::log(rank as f64 + 1.0);
+            let utility = on.world.pull(on.taste, *movie) + adds + noticed + luck;
+            if utility > best.0 && !seen.holds(*movie) {
+                best = (utility, *movie);
+            }
+        }
+        best
+    }
 }
 
 impl ViewerModel for MnlViewer {
-    fn choose(&self, world: &World, taste: &Taste, seen: Seen<'_>, draws: &mut Draws) -> MovieIndex {
+    fn choose(&self, on: Occasion<'_>, seen: Seen<'_>, draws: &mut Draws) -> MovieIndex {
+        let last_genre = seen.last().map(|movie| self.facts[movie.0 as usize].first_genre);
         let mut best = (f64::NEG_INFINITY, MovieIndex(0));
+        let passes_shelf = draws.chance(on.world.habits().shelf);
+        if passes_shelf {
+            best = self.on_shelf(on, seen, last_genre, draws);
+        }
+        let log_considered = libm::log(CONSIDERED as f64);
         let mut round = 0;
         // A catalogue smaller than what somebody has seen would never give a new movie: after some rounds a repeat is taken.
-        while best.0 == f64::NEG_INFINITY {
+        while best.0 == f64::NEG_INFINITY || round == 0 {
             round += 1;
             let mut places = [0_usize; CONSIDERED];
             let mut luck = [0.0; CONSIDERED];
@@ -110,27 +206,37 @@ impl ViewerModel for MnlViewer {
                 *luck = draws.open_unit();
             }
             // All pulls before any noise: the movies lie far apart in memory, and are fetched side by side this way.
-            let pulls =
-                places.map(|place| world.pull(taste, MovieIndex(place as u32)) - self.log_weight[place]);
+            let pulls = places.map(|place| {
+                let log_proposal = f64::from(self.facts[place].log_proposal);
+                on.world.pull(on.taste, MovieIndex(place as u32)) - log_proposal - log_considered
+            });
             for ((place, pull), luck) in places.into_iter().zip(pulls).zip(luck) {
-                if pull + gumbel_bound(luck) <= best.0 {
+                if pull + gumbel_bound(luck) + on.moment.most() <= best.0 {
                     continue;
                 }
-                let utility = pull + gumbel(luck);
+                let Some(adds) = self.adds(on, last_genre, place) else {
+                    continue;
+                };
+                let utility = pull + adds + gumbel(luck);
                 let movie = MovieIndex(place as u32);
                 if utility > best.0 && (round > 4 || !seen.holds(movie)) {
                     best = (utility, movie);
                 }
             }
+            // Everything to be had may be seen, or nothing may be to be had.
+            if round > 8 && best.0 == f64::NEG_INFINITY {
+                return MovieIndex(places[0] as u32);
+            }
         }
         best.1
     }
 
-    fn take(&self, accepted: &[f64], draws: &mut Draws) -> Option<usize> {
+    fn take(&self, world: &World, accepted: &[f64], draws: &mut Draws) -> Option<usize> {
+        let position = world.habits().position;
         // Two draws for every place, looked at or not, so that swapping two movies leaves the other places' luck alone.
         let mut taken = None;
         for (place, probability) in accepted.iter().enumerate() {
-            let looks = draws.chance(libm::pow(place as f64 + 1.0, -POSITION));
+            let looks = draws.chance(libm::pow(place as f64 + 1.0, -position));
             let likes = draws.chance(*probability);
             if taken.is_none() && looks && likes {
                 taken = Some(place);
@@ -139,39 +245,37 @@ impl ViewerModel for MnlViewer {
         taken
     }
 
-    fn watch(&self, world: &World, user: UserId, taste: &Taste, movie: MovieIndex, draws: &mut Draws) -> u16 {
-        let felt = world.felt(user, taste, movie);
+    fn watch(&self, on: Occasion<'_>, movie: MovieIndex, draws: &mut Draws) -> u16 {
+        let habits = on.world.habits();
+        let runtime = on.world.movie(movie).runtime_min;
+        let felt = on.world.felt(on.user, on.taste, movie);
+        let is_night = on.hour >= NIGHT_FROM || on.hour < NIGHT_UNTIL;
+        let tired = 1.0 + habits.night * f64::from(u8::from(is_night));
+        let long = libm::pow(f64::from(runtime) / USUAL_RUNTIME, habits.long);
         let patience = draws.exponential();
-        let first = HAZARD_FIRST * libm::exp(-0.9 * felt);
-        let later = HAZARD_LATER * libm::exp(-0.6 * felt);
+        let first = HAZARD_FIRST * tired * libm::exp(-0.9 * felt);
+        let later = HAZARD_LATER * tired * long * libm::exp(-0.6 * felt);
         let minutes = if patience < FIRST_MINUTES * first {
             patience / first
         } else {
             FIRST_MINUTES + (patience - FIRST_MINUTES * first) / later
         };
-        let runtime = world.movie(movie).runtime_min;
         (minutes.min(f64::from(runtime)).ceil() as u16).clamp(1, runtime)
     }
 
-    fn rate(
-        &self,
-        world: &World,
-        user: UserId,
-        taste: &Taste,
-        watched: (MovieIndex, u16),
-        draws: &mut Draws,
-    ) -> Option<u8> {
+    fn rate(&self, on: Occasion<'_>, watched: (MovieIndex, u16), draws: &mut Draws) -> Option<u8> {
         let (movie, minutes) = watched;
-        let felt = world.felt(user, taste, movie);
-        let completed = if minutes == world.movie(movie).runtime_min {
+        let felt = on.world.felt(on.user, on.taste, movie);
+        let completed = if minutes == on.world.movie(movie).runtime_min {
             1.0
         } else {
             0.0
         };
-        let logit = RATE_BASE + RATE_FEELING * felt.abs() + RATE_COMPLETED * completed;
+        let selective = RATE_BASE + RATE_FEELING * felt.abs() + RATE_COMPLETED * completed;
+        let logit = RATE_FLAT + on.world.habits().selection * (selective - RATE_FLAT);
         let rates = draws.chance(1.0 / (1.0 + libm::exp(-logit)));
         let occasion = draws.normal();
-        rates.then(|| world.stars(user, taste, movie, occasion))
+        rates.then(|| on.world.stars_at(on.user, on.taste, movie, occasion, on.moment))
     }
 }
 
@@ -217,7 +321,8 @@ mod tests {
         let viewer = MnlViewer {
             keep,
             other,
-            log_weight: Vec::new(),
+            facts: Vec::new(),
+            shelf: Vec::new(),
         };
         let mut draws = Key::from_seed(1).branch("alias").at(0);
         let mut counts = [0.0; 4];

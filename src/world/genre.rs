@@ -134,6 +134,11 @@ impl GenreSet {
         self.0 & (1 << genre.0) != 0
     }
 
+    /// Tells whether the two sets have a genre in common.
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Returns the number of genres.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize

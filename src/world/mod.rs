@@ -4,6 +4,7 @@
 //! taste is not stored but drawn again from the user's own branch whenever it is needed.
 
 mod genre;
+mod habits;
 mod people;
 mod record;
 mod taste;
@@ -13,6 +14,7 @@ mod words;
 use std::collections::HashMap;
 
 pub use genre::{GENRES, Genre, GenreSet};
+pub use habits::{Drift, DriftKind, Habits, Moment};
 pub use people::{AGES, Gender, Occupation, User, UserId};
 pub use record::Movie;
 pub use taste::Taste;
@@ -86,10 +88,18 @@ pub struct World {
     women: Vec<bool>,
     occupations: Vec<u8>,
     activity: Vec<f32>,
+    /// Where among all users each stands in what else was drawn of them: who joins late, who shares the account.
+    ranks: Vec<[u16; 2]>,
     movies: Vec<Movie>,
+    /// Where among this year's movies each stands in the order of coming out.
+    movie_ranks: Vec<u16>,
     traits: Vec<MovieTraits>,
     by_id: HashMap<String, MovieIndex>,
+    habits: Habits,
 }
+
+/// The days of a term, over which those who come late are spread.
+pub const TERM_DAYS: f64 = 100.0;
 
 impl World {
     /// Draws a world; `threads` changes the time it takes and nothing else.
@@ -119,10 +129,51 @@ impl World {
             women: columns.women,
             occupations: columns.occupations,
             activity: columns.activity,
+            ranks: columns.ranks,
+            movie_ranks: draw_movie_ranks(&root.branch("arrivals"), spec.movies),
             movies,
             traits,
             by_id,
+            habits: Habits::default(),
         }
+    }
+
+    /// Gives its viewers other habits; users, movies and tastes stay the same.
+    #[must_use]
+    pub fn with_habits(mut self, habits: Habits) -> Self {
+        self.habits = habits;
+        self
+    }
+
+    /// Returns the habits of its viewers.
+    pub fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
+    /// Returns the day of the term, with its fraction, on which a user makes their account; none for those who had one
+    /// before, and for a number that is not given.
+    pub fn joined(&self, id: UserId) -> Option<f64> {
+        let rank = self.ranks[self.place(id)?][0];
+        late(rank, self.habits.joining)
+    }
+
+    /// Returns the day of the term, with its fraction, on which a movie comes out; none for those that are there before.
+    pub fn arrived(&self, index: MovieIndex) -> Option<f64> {
+        let place = index.0 as usize;
+        let is_new = self.movies[place].year == Some(YEAR);
+        late(self.movie_ranks[place], self.habits.arriving).filter(|_| is_new)
+    }
+
+    /// Returns the taste of the second person who uses a user's account; none where there is nobody.
+    pub fn guest(&self, id: UserId) -> Option<Taste> {
+        let place = self.place(id)?;
+        let shares = f64::from(self.ranks[place][1]) < self.habits.guests * RANKS;
+        // Of the same household: about as old, and the other gender.
+        let gender = match self.gender(place) {
+            Gender::Female => Gender::Male,
+            Gender::Male => Gender::Female,
+        };
+        shares.then(|| taste::user(&mut self.draws(id, "guest"), self.ages[place], gender))
     }
 
     /// Returns its size and contract.
@@ -210,14 +261,30 @@ impl World {
         taste.pull(&self.traits[index.0 as usize])
     }
 
+    /// Returns what the time adds to the pull of a movie, in logits; none when the movie is not to be had yet.
+    pub fn shift(&self, moment: &Moment, index: MovieIndex) -> Option<f64> {
+        if !moment.is_shifted && moment.absent.is_empty() && self.habits.arriving == 0.0 {
+            return Some(0.0);
+        }
+        let genres = self.movies[index.0 as usize].genres;
+        let is_there =
+            !genres.meets(moment.absent) && self.arrived(index).is_none_or(|day| day <= moment.day);
+        is_there.then(|| moment.shift(genres))
+    }
+
     /// Fills `worth` with the true worth of every movie to a user, each in [0, 1]; empty for a number that is not given.
     ///
     /// Expected enjoyment: acceptance without awareness, times satisfaction, on what could be learnt from behaviour.
     pub fn enjoyment(&self, id: UserId, worth: &mut Vec<f64>) {
+        self.enjoyment_at(id, &self.habits.moment(0.0), worth);
+    }
+
+    /// As [`World::enjoyment`], at a time: taste drifts, and what is not to be had yet is worth nothing.
+    pub fn enjoyment_at(&self, id: UserId, moment: &Moment, worth: &mut Vec<f64>) {
         worth.clear();
-        if let Some(taste) = self.taste(id) {
-            taste::enjoyment(&taste, &self.traits, worth);
-        }
+        let Some(taste) = self.taste(id) else { return };
+        let shifts = |index: usize| self.shift(moment, MovieIndex(index as u32));
+        taste::enjoyment(&taste, &self.traits, &shifts, worth);
     }
 
     /// Returns for each movie of a list the probability that a user takes it when they look at it; empty for a number that
@@ -226,7 +293,9 @@ impl World {
         let Some(taste) = self.taste(id) else {
             return Vec::new();
         };
-        let all = taste::acceptances(&taste, &self.traits);
+        let moment = self.habits.moment(0.0);
+        let shifts = |index: usize| self.shift(&moment, MovieIndex(index as u32));
+        let all = taste::acceptances(&taste, &self.traits, &shifts);
         list.iter().map(|index| all[index.0 as usize]).collect()
     }
 
@@ -237,8 +306,20 @@ impl World {
 
     /// Returns the stars, on the contract's scale, that a user gives a movie on an occasion (a standard normal draw).
     pub fn stars(&self, id: UserId, taste: &Taste, index: MovieIndex, occasion: f64) -> u8 {
+        self.stars_at(id, taste, index, occasion, &Moment::default())
+    }
+
+    /// As [`World::stars`], at a time at which the ruler may have moved.
+    pub fn stars_at(
+        &self,
+        id: UserId,
+        taste: &Taste,
+        index: MovieIndex,
+        occasion: f64,
+        moment: &Moment,
+    ) -> u8 {
         let movie = &self.traits[index.0 as usize];
-        let stars = taste.stars(movie, self.idiosyncrasy(id, index), occasion);
+        let stars = taste.stars(movie, self.idiosyncrasy(id, index), occasion, moment.label);
         match self.spec.profile {
             Profile::Classic => stars,
             // Ten stars are finer, not other: each of the five splits by the occasion.
@@ -275,12 +356,14 @@ fn user_draws(users: &Branch, id: UserId, what: &str) -> Draws {
     let use_of = match what {
         "person" => 0,
         "taste" => 1,
+        "guest" => 3,
         _ => 2,
     };
     users.at(u64::from(id.0) << 2 | use_of)
 }
 
 struct UserColumns {
+    ranks: Vec<[u16; 2]>,
     ages: Vec<u8>,
     women: Vec<bool>,
     occupations: Vec<u8>,
@@ -294,6 +377,7 @@ fn draw_users(users: &Branch, count: u32, threads: usize) -> UserColumns {
         women: vec![false; count as usize],
         occupations: vec![0; count as usize],
         activity: vec![0.0; count as usize],
+        ranks: vec![[0; 2]; count as usize],
     };
     std::thread::scope(|scope| {
         let parts = columns
@@ -301,16 +385,21 @@ fn draw_users(users: &Branch, count: u32, threads: usize) -> UserColumns {
             .chunks_mut(chunk)
             .zip(columns.women.chunks_mut(chunk))
             .zip(
-                columns
-                    .occupations
-                    .chunks_mut(chunk)
-                    .zip(columns.activity.chunks_mut(chunk)),
+                columns.occupations.chunks_mut(chunk).zip(
+                    columns
+                        .activity
+                        .chunks_mut(chunk)
+                        .zip(columns.ranks.chunks_mut(chunk)),
+                ),
             );
-        for (part, ((ages, women), (occupations, activity))) in parts.enumerate() {
+        for (part, ((ages, women), (occupations, (activity, ranks)))) in parts.enumerate() {
             scope.spawn(move || {
                 for place in 0..ages.len() {
                     let id = UserId((part * chunk + place) as u32 + 1);
-                    let (age, gender, occupation) = people::draw(&mut user_draws(users, id, "person"));
+                    let mut person = user_draws(users, id, "person");
+                    let (age, gender, occupation) = people::draw(&mut person);
+                    let rank = person.bits();
+                    ranks[place] = [rank as u16, (rank >> 16) as u16];
                     ages[place] = age;
                     women[place] = gender == Gender::Female;
                     occupations[place] = occupation.0;
@@ -321,6 +410,21 @@ fn draw_users(users: &Branch, count: u32, threads: usize) -> UserColumns {
         }
     });
     columns
+}
+
+/// The number of ranks.
+const RANKS: f64 = 65_536.0;
+
+/// Returns when in the term somebody of this rank comes, if they are among the share that comes late.
+fn late(rank: u16, share: f64) -> Option<f64> {
+    let place = f64::from(rank) / (share * RANKS);
+    (place < 1.0).then_some(place * TERM_DAYS)
+}
+
+fn draw_movie_ranks(branch: &Branch, count: u32) -> Vec<u16> {
+    (0..u64::from(count))
+        .map(|number| branch.at(number).bits() as u16)
+        .collect()
 }
 
 fn draw_movies(branch: &Branch, count: u32) -> (Vec<Movie>, Vec<MovieTraits>) {

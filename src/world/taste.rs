@@ -305,17 +305,24 @@ impl Taste {
     }
 
     /// Returns the stars, 1 to 5, that the user gives on one occasion.
-    pub(super) fn stars(&self, movie: &MovieTraits, idiosyncrasy: f64, occasion: f64) -> u8 {
+    ///
+    /// `moved` is how far the ruler has moved, on the latent scale.
+    pub(super) fn stars(&self, movie: &MovieTraits, idiosyncrasy: f64, occasion: f64, moved: f64) -> u8 {
         let noise = IDIOSYNCRASY * idiosyncrasy + OCCASION * occasion;
-        let latent = self.rating_structure(movie) + self.rating_scale * noise;
+        let latent = self.rating_structure(movie) + self.rating_scale * noise + moved;
         1 + CUTS.iter().filter(|cut| latent > **cut).count() as u8
     }
 }
 
 /// The true worth of every movie to a user: acceptance times satisfaction, each in [0, 1].
-pub(super) fn enjoyment(taste: &Taste, movies: &[MovieTraits], worth: &mut Vec<f64>) {
+pub(super) fn enjoyment(
+    taste: &Taste,
+    movies: &[MovieTraits],
+    shift: &dyn Fn(usize) -> Option<f64>,
+    worth: &mut Vec<f64>,
+) {
     worth.clear();
-    worth.extend(movies.iter().map(|movie| taste.deserved_pull(movie)));
+    worth.extend(deserved_pulls(taste, movies, shift));
     accept(taste, worth);
     for (value, movie) in worth.iter_mut().zip(movies) {
         *value *= taste.satisfaction(movie);
@@ -323,10 +330,25 @@ pub(super) fn enjoyment(taste: &Taste, movies: &[MovieTraits], worth: &mut Vec<f
 }
 
 /// The probability that a user takes each movie when they look at it.
-pub(super) fn acceptances(taste: &Taste, movies: &[MovieTraits]) -> Vec<f64> {
-    let mut values: Vec<f64> = movies.iter().map(|movie| taste.deserved_pull(movie)).collect();
+pub(super) fn acceptances(
+    taste: &Taste,
+    movies: &[MovieTraits],
+    shift: &dyn Fn(usize) -> Option<f64>,
+) -> Vec<f64> {
+    let mut values: Vec<f64> = deserved_pulls(taste, movies, shift).collect();
     accept(taste, &mut values);
     values
+}
+
+/// The deserved pull of every movie, with what the time adds; what is not to be had pulls nobody.
+fn deserved_pulls(
+    taste: &Taste,
+    movies: &[MovieTraits],
+    shift: &dyn Fn(usize) -> Option<f64>,
+) -> impl Iterator<Item = f64> {
+    movies.iter().enumerate().map(|(place, movie)| {
+        shift(place).map_or(f64::NEG_INFINITY, |shift| taste.deserved_pull(movie) + shift)
+    })
 }
 
 /// Turns pulls into acceptance: `1 - exp(-exp(U - c))` with the deserved pull U and a level c at which the user would

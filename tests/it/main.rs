@@ -4,6 +4,7 @@
 
 mod golden;
 mod golden_metrics;
+mod habits;
 mod interrupt;
 mod layers;
 mod report;
