@@ -63,7 +63,7 @@ fn the_shelf_draws_viewers_to_what_stands_on_it_and_most_to_its_front() {
     };
     let (without, with) = (lives(habits(0.0)), lives(habits(0.6)));
     let gain = |from, to| on_shelf(&with, from, to) / on_shelf(&without, from, to);
-    assert!(gain(0, 20) > 1.5, "{}", gain(0, 20));
+    assert!(gain(0, 20) > 1.3, "{}", gain(0, 20));
     assert!(gain(0, 5) > gain(15, 20), "{} {}", gain(0, 5), gain(15, 20));
     assert!(gain(20, 60) < 1.0, "{}", gain(20, 60));
 }
@@ -216,10 +216,11 @@ fn what_comes_out_during_the_term_is_watched_from_then_on() {
         }
     }
     assert!(watched > 100, "{watched}");
+    let nobody = self::world(Habits::none());
     assert!(
-        self::world(Habits::none()).movie_indices().all(
-            |index| world.spec().movies > index.0 && self::world(Habits::none()).arrived(index).is_none()
-        )
+        nobody
+            .movie_indices()
+            .all(|index| nobody.arrived(index).is_none())
     );
 }
 
