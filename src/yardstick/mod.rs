@@ -1,5 +1,11 @@
 //! How lifelike a log is: the statistics of a real one, and whether algorithms rank on it as they do in reality.
 
 mod dataset;
+mod evaluate;
+mod rankers;
+mod split;
 
 pub use dataset::{Dataset, Meeting, MovieRow, UserRow};
+pub use evaluate::{Evaluated, K, RatingErrors, evaluate, kendall_tau, ladder, rating_errors};
+pub use rankers::{Algorithm, BiasedFactors, Ranker};
+pub use split::{Protocol, Split};
