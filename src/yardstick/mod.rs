@@ -2,10 +2,12 @@
 
 mod dataset;
 mod evaluate;
+mod import;
 mod rankers;
 mod split;
 
 pub use dataset::{Dataset, Meeting, MovieRow, UserRow};
 pub use evaluate::{Evaluated, K, RatingErrors, evaluate, kendall_tau, ladder, rating_errors};
+pub use import::{Format, ImportError, Imported, import};
 pub use rankers::{Algorithm, BiasedFactors, Ranker};
 pub use split::{Protocol, Split};
