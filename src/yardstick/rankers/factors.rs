@@ -160,9 +160,9 @@ impl Ranker for Ials {
 pub(super) struct Bpr(Positions);
 
 const BPR_FACTORS: usize = 32;
-const BPR_RATE: f64 = 0.05;
-const BPR_RIDGE: f64 = 0.01;
-const BPR_ROUNDS: usize = 25;
+const BPR_RATE: f64 = 0.02;
+const BPR_RIDGE: f64 = 0.05;
+const BPR_ROUNDS: usize = 40;
 
 impl Bpr {
     pub(super) fn fit(data: &Dataset, branch: &Branch) -> Self {
@@ -240,7 +240,7 @@ pub struct BiasedFactors {
 
 const BIAS_RIDGE: (f64, f64) = (5.0, 3.0);
 const MF_RATE: f64 = 0.01;
-const MF_RIDGE: f64 = 0.08;
+const MF_RIDGE: f64 = 0.12;
 const MF_ROUNDS: usize = 60;
 
 impl BiasedFactors {

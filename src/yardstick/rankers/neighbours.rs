@@ -41,21 +41,32 @@ fn largest(row: impl Iterator<Item = f64>, own: usize, most: usize) -> Vec<(usiz
 /// What is met together with what the user met (Deshpande and Karypis 2004): cosine, shrunk.
 pub(super) struct ItemKnn {
     histories: Vec<Vec<usize>>,
-    nearest: Vec<Vec<(usize, f64)>>,
+    /// For each movie: those among whose nearest it is, with the similarity.
+    speaks_for: Vec<Vec<(usize, f64)>>,
 }
 
 impl ItemKnn {
     pub(super) fn fit(data: &Dataset) -> Self {
         let histories = histories(data);
         let counts = together(&histories, data.movies.len());
-        let nearest = (0..data.movies.len())
+        let nearest: Vec<Vec<(usize, f64)>> = (0..data.movies.len())
             .map(|a| {
                 let similar = (0..data.movies.len())
                     .map(|b| counts[[a, b]] / (libm::sqrt(counts[[a, a]] * counts[[b, b]]) + SHRINKAGE));
                 largest(similar, a, MOVIE_NEIGHBOURS)
             })
             .collect();
-        Self { histories, nearest }
+        // A movie's own neighbours speak for it: a popular one is not carried by being everybody's neighbour.
+        let mut speaks_for = vec![Vec::new(); data.movies.len()];
+        for (movie, nearest) in nearest.iter().enumerate() {
+            for (near, similarity) in nearest {
+                speaks_for[*near].push((movie, *similarity));
+            }
+        }
+        Self {
+            histories,
+            speaks_for,
+        }
     }
 }
 
@@ -67,8 +78,8 @@ impl Ranker for ItemKnn {
     fn scores(&self, user: usize, scores: &mut [f64]) {
         scores.fill(0.0);
         for movie in &self.histories[user] {
-            for (near, similarity) in &self.nearest[*movie] {
-                scores[*near] += similarity;
+            for (other, similarity) in &self.speaks_for[*movie] {
+                scores[*other] += similarity;
             }
         }
     }
