@@ -41,7 +41,7 @@ impl Default for Habits {
             visibility: 2.0,
             repeat: 0.02,
             fatigue: 0.2,
-            guests: 0.08,
+            guests: 0.05,
             night: 0.4,
             long: 0.5,
             rhythm: 1.0,

@@ -18,7 +18,7 @@ pub(super) const FEATURES: usize = 4 + GENRES + LATENT;
 const LANES: usize = 8;
 
 /// The standard deviation of appeal in logits.
-const APPEAL_SD: f64 = 2.576;
+const APPEAL_SD: f64 = 2.80;
 /// The correlation of appeal with quality.
 const APPEAL_QUALITY: f64 = 0.313;
 /// The share of appeal's variance that is awareness and not merit.
@@ -30,36 +30,36 @@ const GENRE_POPULARITY: f64 = 1.2;
 /// The bonus of movies older than eight years: those that are still offered are the better ones.
 const OLD_BONUS: f64 = 0.25;
 /// The geometric decay of the weights of latent dimensions.
-const LATENT_DECAY: f64 = 0.786;
+const LATENT_DECAY: f64 = 0.85;
 /// The share of a movie's latent position that it has in common with its micro-genre.
-const CLUSTERED: f64 = 0.573;
+const CLUSTERED: f64 = 0.62;
 /// The number of micro-genres.
 pub(super) const CLUSTERS: usize = 104;
 /// The standard deviations of personal taste: recency, era, highbrow, genre, latent.
-const TASTE_RECENCY: f64 = 1.441;
-const TASTE_ERA: f64 = 0.760;
-const TASTE_HIGHBROW: f64 = 0.641;
-const TASTE_GENRE: f64 = 0.633;
-const TASTE_LATENT: f64 = 1.397;
+const TASTE_RECENCY: f64 = 1.50;
+const TASTE_ERA: f64 = 0.90;
+const TASTE_HIGHBROW: f64 = 0.68;
+const TASTE_GENRE: f64 = 0.70;
+const TASTE_LATENT: f64 = 1.88;
 /// How much genders and ages differ in their genres.
-const GENDER_GENRE: f64 = 1.495;
-const AGE_GENRE: f64 = 1.999;
+const GENDER_GENRE: f64 = 2.9;
+const AGE_GENRE: f64 = 2.6;
 /// The spread of how much appeal counts for a user.
-const MAINSTREAM: f64 = 0.33;
+const MAINSTREAM: f64 = 0.24;
 
 /// The rating's latent mean and its parts.
-const RATING_MEAN: f64 = 3.4;
-const RATING_USER: f64 = 0.483;
-const RATING_ACTIVITY: f64 = 0.186;
-const RATING_QUALITY: f64 = 0.629;
-const RATING_APPEAL: f64 = 0.498;
+const RATING_MEAN: f64 = 3.42;
+const RATING_USER: f64 = 0.44;
+const RATING_ACTIVITY: f64 = 0.10;
+const RATING_QUALITY: f64 = 0.63;
+const RATING_APPEAL: f64 = 0.50;
 const RATING_ITEM: f64 = 0.074;
 const RATING_SCALE: f64 = 0.339;
-const RATING_TASTE: [f64; 4] = [0.268, 0.461, 0.563, 0.073];
+const RATING_TASTE: [f64; 4] = [0.31, 0.51, 0.60, 0.04];
 /// Stable idiosyncrasy of a user about a movie, which nobody could learn from others.
-const IDIOSYNCRASY: f64 = 0.88;
+const IDIOSYNCRASY: f64 = 0.85;
 /// The noise of one occasion.
-const OCCASION: f64 = 0.45;
+const OCCASION: f64 = 0.44;
 /// Where the latent scale is cut into stars one to five.
 const CUTS: [f64; 4] = [2.3622, 3.34, 4.5507, 6.0247];
 

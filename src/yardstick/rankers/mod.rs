@@ -8,6 +8,7 @@ use super::dataset::Dataset;
 use crate::seed::Branch;
 
 pub use factors::BiasedFactors;
+pub(super) use neighbours::inverse;
 
 /// A trained recommender.
 pub trait Ranker: Sync + Send {
