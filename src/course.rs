@@ -14,6 +14,7 @@ use crate::sandbox::Limits;
 use crate::scorecard::MeasureInfo;
 use crate::seed::Key;
 use crate::traffic::Workload;
+use crate::trouble::Plan;
 use crate::world::{Drift, DriftKind, Genre, Habits, Profile, WorldSpec};
 
 static ASSIGNMENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assignments");
@@ -234,6 +235,8 @@ pub struct Course {
     pub habits: Habits,
     /// How much data is released.
     pub release: ReleaseSpec,
+    /// What is wrong with the log that students get.
+    pub troubles: Plan,
     /// The world's key.
     pub key: Key,
     /// Whether the key is the public one of the practice world.
@@ -278,6 +281,7 @@ impl Course {
             section.finish();
         }
         let habits = habits(&root);
+        let troubles = Plan::read(&root, release.days, world.movies);
         root.finish();
         document.finish()?;
         Ok(Self {
@@ -285,6 +289,7 @@ impl Course {
             world,
             habits,
             release,
+            troubles,
             key: Key::from_seed(PRACTICE),
             practice: true,
             key_file,

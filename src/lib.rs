@@ -15,6 +15,7 @@ pub mod scorecard;
 pub mod metrics;
 pub mod rubric;
 pub mod sim;
+pub mod trouble;
 
 pub mod release;
 pub mod yardstick;
