@@ -15,8 +15,9 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::event::{Event, Record, SimTime};
-use crate::seed::Key;
+use crate::seed::{Branch, Key};
 use crate::sim::{Viewing, term_start, viewings};
+use crate::trouble::{Facts, LineFaults, Logged, Plan, Scene, Staged, Truth};
 use crate::world::{UserId, World};
 
 /// How much is released.
@@ -49,6 +50,18 @@ pub struct Release {
     /// What they watched in the days after it.
     pub heldout: Vec<Viewing>,
     spec: ReleaseSpec,
+    troubles: Option<Box<Troubles>>,
+    requests: bool,
+}
+
+/// What is wrong with the log that is written, while the release itself knows what was truly watched.
+#[derive(Debug, Clone)]
+struct Troubles {
+    plan: Plan,
+    branch: Branch,
+    logged: Vec<Logged>,
+    accounts: Vec<UserId>,
+    truths: Vec<Truth>,
 }
 
 impl Release {
@@ -93,7 +106,77 @@ impl Release {
             viewings,
             heldout,
             spec,
+            troubles: None,
+            requests: false,
         }
+    }
+
+    /// Puts a plan's troubles into the log that is written; what the release knows, and what came afterwards, stays as it was.
+    #[must_use]
+    pub fn with_troubles(mut self, world: &World, key: &Key, plan: &Plan) -> Self {
+        if plan.is_empty() {
+            return self;
+        }
+        let branch = key.branch("trouble");
+        let mut histories: BTreeMap<UserId, Vec<Viewing>> = BTreeMap::new();
+        for viewing in &self.viewings {
+            histories.entry(viewing.user).or_default().push(*viewing);
+        }
+        let facts = Facts::count(world.spec().movies, self.viewings.iter().copied());
+        let scene = Scene {
+            world,
+            branch: &branch,
+            users: &self.users,
+            start: self.start(),
+            days: self.spec.days,
+            history: &|user| histories.get(&user).cloned().unwrap_or_default(),
+        };
+        let staged = Staged::new(plan, scene, &facts);
+        let mut around = staged.around(self.viewings.iter().copied());
+        let logged: Vec<Logged> = around.by_ref().collect();
+        let mut truths = staged.truths(&around.into_tallies());
+        if plan.has_faults() {
+            let mut faults = LineFaults::new(plan, world, &branch, self.start(), self.spec.days);
+            let (mut line, mut out) = (Vec::new(), Vec::new());
+            for record in records(world, &logged, self.requests) {
+                line.clear();
+                out.clear();
+                record.print(world.spec().profile, &mut line);
+                faults.push(&line, &mut out);
+            }
+            faults.finish(&mut out);
+            truths.extend(faults.truths());
+        }
+        let accounts = staged.added_accounts();
+        self.troubles = Some(Box::new(Troubles {
+            plan: plan.clone(),
+            branch,
+            logged,
+            accounts,
+            truths,
+        }));
+        self
+    }
+
+    /// Writes requests for recommendations into the log as well, before the viewings that began with one.
+    ///
+    /// To be said before [`Release::with_troubles`], whose answer key counts lines.
+    #[must_use]
+    pub fn with_requests(mut self) -> Self {
+        self.requests = true;
+        self
+    }
+
+    /// Returns what is wrong with the log that is written.
+    pub fn truths(&self) -> &[Truth] {
+        self.troubles
+            .as_ref()
+            .map_or(&[], |troubles| troubles.truths.as_slice())
+    }
+
+    /// Returns the first moment of the log.
+    pub fn start(&self) -> SimTime {
+        term_start().plus_seconds(-i64::from(self.spec.days) * 86_400)
     }
 
     /// Returns what each released user has watched, as places of the catalogue.
@@ -123,7 +206,13 @@ impl Release {
         fs::create_dir_all(dir)?;
         let profile = world.spec().profile;
         let mut users = BufWriter::new(File::create(dir.join("users.jsonl"))?);
-        for id in &self.users {
+        let added = self
+            .troubles
+            .as_ref()
+            .map_or(&[][..], |troubles| &troubles.accounts);
+        let mut listed: Vec<UserId> = self.users.iter().chain(added).copied().collect();
+        listed.sort_unstable();
+        for id in &listed {
             if let Some(user) = world.user(*id) {
                 writeln!(users, "{}", user.to_json())?;
             }
@@ -134,13 +223,31 @@ impl Release {
             writeln!(movies, "{}", world.movie(index).to_json(profile))?;
         }
         movies.flush()?;
-        let lines = write_log(world, &self.viewings, &dir.join("log.csv.gz"))?;
-        let heldout = write_log(world, &self.heldout, &dir.join("heldout.csv.gz"))?;
-        let about = json!({
-            "schema": SCHEMA, "profile": profile.name(), "users": self.users.len(), "movies": world.spec().movies,
+        let plain = |viewings: &[Viewing]| viewings.iter().copied().map(Logged::from).collect::<Vec<_>>();
+        let log = dir.join("log.csv.gz");
+        let lines = match &self.troubles {
+            None => write_log(world, &plain(&self.viewings), &log, self.requests, None)?,
+            Some(troubles) => {
+                let (plan, branch) = (&troubles.plan, &troubles.branch);
+                let faults = LineFaults::new(plan, world, branch, self.start(), self.spec.days);
+                write_log(world, &troubles.logged, &log, self.requests, Some(faults))?
+            }
+        };
+        let heldout = write_log(
+            world,
+            &plain(&self.heldout),
+            &dir.join("heldout.csv.gz"),
+            false,
+            None,
+        )?;
+        let mut about = json!({
+            "schema": SCHEMA, "profile": profile.name(), "users": listed.len(), "movies": world.spec().movies,
             "company_users": world.spec().users, "days": self.spec.days, "heldout_days": self.spec.heldout_days,
             "log_lines": lines, "heldout_lines": heldout,
         });
+        if self.troubles.is_some() || self.requests {
+            about["as_it_came"] = Value::Bool(true);
+        }
         fs::write(dir.join("release.json"), format!("{about:#}\n"))
     }
 }
@@ -161,18 +268,46 @@ fn by_viewers(viewers: &BTreeMap<usize, u32>) -> Vec<usize> {
     order
 }
 
-fn write_log(world: &World, viewings: &[Viewing], path: &Path) -> io::Result<usize> {
+/// The address of the company's own recommender, as in its stream.
+const RECOMMENDER: &str = "recommender.company.example:8082";
+
+/// Returns the lines of viewings in order of time and user.
+fn records(world: &World, logged: &[Logged], requests: bool) -> Vec<Record> {
     let mut records = Vec::new();
-    for viewing in viewings {
+    let slate: Vec<&str> = world
+        .by_appeal()
+        .into_iter()
+        .take(20)
+        .map(|index| world.movie(index).id.as_str())
+        .collect();
+    for Logged {
+        viewing,
+        pace_s,
+        asked,
+    } in logged
+    {
         let movie = &world.movie(viewing.movie).id;
         let last = i64::from(viewing.minutes) - 1;
         let user = viewing.user.0;
+        if requests && *asked {
+            let event = Event::Recommend {
+                server: RECOMMENDER.to_owned(),
+                status: 200,
+                result: slate.join(", "),
+                millis: 20 + user.wrapping_mul(0x9e37_79b1) % 120,
+            };
+            records.push(Record {
+                time: viewing.at.plus_seconds(-1),
+                user,
+                event,
+            });
+        }
         let event = Event::Watch {
             movie: movie.clone(),
             minute: last as u32,
         };
         records.push(Record {
-            time: viewing.at.plus_seconds(last * 60),
+            time: viewing.at.plus_seconds(last * i64::from(*pace_s)),
             user,
             event,
         });
@@ -182,23 +317,52 @@ fn write_log(world: &World, viewings: &[Viewing], path: &Path) -> io::Result<usi
                 stars: u32::from(stars),
             };
             records.push(Record {
-                time: viewing.at.plus_seconds(last * 60 + 30),
+                time: viewing.at.plus_seconds(last * i64::from(*pace_s) + 30),
                 user,
                 event,
             });
         }
     }
     records.sort_by_key(|record| (record.time, record.user));
+    records
+}
+
+/// Writes a log and returns the number of its lines.
+fn write_log(
+    world: &World,
+    logged: &[Logged],
+    path: &Path,
+    requests: bool,
+    mut faults: Option<LineFaults<'_>>,
+) -> io::Result<usize> {
     let mut out = GzEncoder::new(BufWriter::new(File::create(path)?), Compression::default());
-    let mut line = Vec::new();
-    for record in &records {
+    let (mut line, mut text, mut lines) = (Vec::new(), Vec::new(), 0);
+    let mut write = |text: &[u8]| {
+        lines += text.iter().filter(|byte| **byte == b'\n').count();
+        out.write_all(text)
+    };
+    for record in records(world, logged, requests) {
         line.clear();
         record.print(world.spec().profile, &mut line);
-        line.push(b'\n');
-        out.write_all(&line)?;
+        match &mut faults {
+            None => {
+                line.push(b'\n');
+                write(&line)?;
+            }
+            Some(faults) => {
+                text.clear();
+                faults.push(&line, &mut text);
+                write(&text)?;
+            }
+        }
+    }
+    if let Some(mut faults) = faults {
+        text.clear();
+        faults.finish(&mut text);
+        write(&text)?;
     }
     out.finish()?.flush()?;
-    Ok(records.len())
+    Ok(lines)
 }
 
 /// A release as it is read from a folder: what a self-check knows.
@@ -305,8 +469,10 @@ impl ReadRelease {
                 return Err(bad(&dir.join(file), 0, "there is nothing in it"));
             }
         }
-        release.seen = read_log(&dir.join("log.csv.gz"), &places)?;
-        release.heldout = read_log(&dir.join("heldout.csv.gz"), &places)?;
+        // A log as it came may hold lines that nobody can read; its readers pass them over, as students must.
+        let as_it_came = about["as_it_came"] == true;
+        release.seen = read_log(&dir.join("log.csv.gz"), &places, as_it_came)?;
+        release.heldout = read_log(&dir.join("heldout.csv.gz"), &places, false)?;
         for seen in release.seen.values() {
             for movie in seen {
                 *release.viewers.entry(*movie).or_insert(0) += 1;
@@ -365,15 +531,20 @@ fn each_json(
 fn read_log(
     path: &Path,
     places: &BTreeMap<String, usize>,
+    as_it_came: bool,
 ) -> Result<BTreeMap<u32, BTreeSet<usize>>, BadRelease> {
     let file = File::open(path).map_err(|error| bad(path, 0, error.to_string()))?;
     let mut seen: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
     each_line(path, MultiGzDecoder::new(BufReader::new(file)), &mut |line| {
-        let record = Record::parse(line).map_err(|fault| fault.to_string())?;
+        let record = match Record::parse(line) {
+            Err(_) if as_it_came => return Ok(()),
+            read => read.map_err(|fault| fault.to_string())?,
+        };
         if let Event::Watch { movie, .. } = &record.event {
-            let place = places
-                .get(movie)
-                .ok_or_else(|| format!("movies.jsonl has no `{movie}`"))?;
+            let place = match places.get(movie) {
+                None if as_it_came => return Ok(()),
+                found => found.ok_or_else(|| format!("movies.jsonl has no `{movie}`"))?,
+            };
             seen.entry(record.user).or_default().insert(*place);
         }
         Ok(())

@@ -69,6 +69,9 @@ pub(super) enum Command {
     Rubric(RubricCommand),
     /// Plays the company without its doors: events to a file, to the terminal or to nowhere
     Simulate(Simulate),
+    /// Looks into the company's world: staff only
+    #[command(subcommand)]
+    World(WorldCommand),
     /// Tells what this machine can do, and what to install for the rest
     Doctor(Doctor),
     /// Prints completions for a shell
@@ -307,6 +310,53 @@ pub(super) struct Simulate {
     /// Print counts and times as JSON (on standard error when the events go to standard output)
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorldCommand {
+    /// Prints what is wrong with the course's log: the answer key
+    Truth(WorldTruth),
+    /// Writes the course's released data with its troubles, for an exercise
+    Export(WorldExport),
+}
+
+/// Prints the answer key.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld world truth
+  reelworld world truth --json > answer-key.json
+  reelworld world truth --seed 3      the same troubles in the practice world of this seed")]
+pub(super) struct WorldTruth {
+    /// Seed of a practice world to take instead of the course's own
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Count the lines of a log that `world export --requests` writes
+    #[arg(long)]
+    pub(super) requests: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Writes an exercise.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld world export --out exercise
+  reelworld world export --out twin --clean       the same without the troubles
+  reelworld world export --out bots --requests    with requests for recommendations in the log")]
+pub(super) struct WorldExport {
+    /// Folder to make
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Seed of a practice world to take instead of the course's own
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Write requests for recommendations into the log as well
+    #[arg(long)]
+    pub(super) requests: bool,
+    /// Leave out the troubles
+    #[arg(long)]
+    pub(super) clean: bool,
 }
 
 /// Tells what this machine can do.

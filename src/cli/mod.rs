@@ -9,12 +9,13 @@ mod grade;
 mod run;
 mod simulate;
 mod ui;
+mod world_truth;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, Command, StarterCommand};
+use self::args::{Cli, Command, StarterCommand, WorldCommand};
 use self::exit::Exit;
 use self::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
@@ -50,6 +51,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
         Command::Report(args) => grade::report(&args, &files, ui),
         Command::Rubric(command) => course::rubric(&command, &files, ui),
+        Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui),
+        Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
         Command::Doctor(args) => course::doctor(&args, ui),
         Command::Simulate(args) => simulate::run(&args, ui, &stop, clock),
         Command::Completions { shell } => {

@@ -54,7 +54,11 @@ impl Milestone {
 pub(super) fn truth(course: &Course) -> (World, Release) {
     let threads = available();
     let world = World::new(&course.key, course.world, threads).with_habits(course.habits.clone());
-    let release = Release::make(&world, &course.key, course.release, threads);
+    let release = Release::make(&world, &course.key, course.release, threads).with_troubles(
+        &world,
+        &course.key,
+        &course.troubles,
+    );
     (world, release)
 }
 

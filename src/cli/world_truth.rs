@@ -1,0 +1,137 @@
+//! `world truth` and `world export`: what is wrong with the course's log, and the log itself.
+
+use std::fs;
+
+use super::args::{WorldExport, WorldTruth};
+use super::exit::Exit;
+use super::simulate::available;
+use super::ui::{Failure, Ui};
+use crate::course::{Course, CourseFiles};
+use crate::release::Release;
+use crate::seed::Key;
+use crate::trouble::{AnswerKey, Plan, Truth};
+use crate::world::World;
+
+/// The most names that an entry shows in a terminal; the JSON has all of them.
+const SHOWN: usize = 8;
+
+/// Prints the answer key.
+pub(super) fn truth(args: &WorldTruth, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
+    let course = course(files, args.seed)?;
+    if course.practice {
+        ui.progress(format_args!(
+            "note: this world's key is public, and so is this answer key"
+        ));
+    }
+    let (world, release) = play(&course, args.requests, &course.troubles);
+    let key = AnswerKey::new(
+        &world,
+        course.practice,
+        (
+            release.start(),
+            course.release.days,
+            release.viewings.len() as u64,
+        ),
+        release.truths().to_vec(),
+    );
+    let text = if args.json {
+        let json = serde_json::to_string_pretty(&key)
+            .map_err(|error| Failure::machine(format!("cannot print the answer key: {error}")))?;
+        format!("{json}\n")
+    } else if key.troubles.is_empty() {
+        "nothing is wrong with this course's log: course.toml has no [[trouble]]\n".to_owned()
+    } else {
+        key.troubles.iter().map(entry).collect()
+    };
+    ui.data(&text)
+        .map_err(|error| Failure::machine(error.to_string()))?;
+    Ok(Exit::Passed)
+}
+
+/// Writes the released data.
+pub(super) fn export(args: &WorldExport, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
+    if fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::usage(format!(
+            "`{}` is not empty, and nothing in it is overwritten",
+            args.out.display()
+        )));
+    }
+    let course = course(files, args.seed)?;
+    let none = Plan::default();
+    let plan = if args.clean { &none } else { &course.troubles };
+    let (world, release) = play(&course, args.requests, plan);
+    release
+        .write(&world, &args.out)
+        .map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", args.out.display())))?;
+    let text = format!(
+        "{}: the log of {} users over {} days, with {} troubles\n",
+        args.out.display(),
+        release.users.len(),
+        course.release.days,
+        plan.troubles.len()
+    );
+    ui.data(&text)
+        .map_err(|error| Failure::machine(error.to_string()))?;
+    Ok(Exit::Passed)
+}
+
+fn course(files: &CourseFiles, seed: Option<u64>) -> Result<Course, Failure> {
+    let mut course = files.course()?;
+    if let Some(seed) = seed {
+        course.key = Key::from_seed(seed);
+        course.practice = true;
+    }
+    Ok(course)
+}
+
+fn play(course: &Course, requests: bool, plan: &Plan) -> (World, Release) {
+    let threads = available();
+    let world = World::new(&course.key, course.world, threads);
+    let mut release = Release::make(&world, &course.key, course.release, threads);
+    if requests {
+        release = release.with_requests();
+    }
+    let release = release.with_troubles(&world, &course.key, plan);
+    (world, release)
+}
+
+fn entry(truth: &Truth) -> String {
+    let mut text = format!("{} ({})\n  {}\n", truth.name, truth.kind, truth.what);
+    text += &format!(
+        "  day {} to before day {} ({} to {})\n",
+        truth.onset_day, truth.end_day, truth.from, truth.until
+    );
+    if let Some(group) = &truth.group {
+        text += &format!("  concerns: {group}\n");
+    }
+    text += &format!("  altered: {} of {}\n", truth.altered, truth.of);
+    let users: Vec<String> = truth.users.iter().map(ToString::to_string).collect();
+    for (what, names) in [("users", &users), ("movies", &truth.movies)] {
+        if !names.is_empty() {
+            text += &format!("  {what}: {}\n", some(names));
+        }
+    }
+    for effect in &truth.effects {
+        text += &format!(
+            "  {}: {:.3} without, {:.3} with\n",
+            effect.measure, effect.without, effect.with
+        );
+    }
+    let needed = truth
+        .power
+        .least_events
+        .map_or_else(|| "no number".to_owned(), |least| least.to_string());
+    text + &format!(
+        "  to be seen nine times in ten: {needed} {}; the window has {}\n",
+        truth.power.event, truth.power.events
+    )
+}
+
+fn some(names: &[String]) -> String {
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        format!("{shown} and {} more", names.len() - SHOWN)
+    } else {
+        shown
+    }
+}
