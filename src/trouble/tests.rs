@@ -1,3 +1,5 @@
+//! What holds of every trouble: exact counts, twins, and answer keys.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
