@@ -12,5 +12,6 @@ mod sandbox;
 mod sim;
 mod starter;
 mod traffic;
+mod trouble;
 mod world;
 mod zoo;

@@ -1,0 +1,460 @@
+//! Troubles with a known truth: what students get is enough to find them, and a clean log has none to be found.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use reelworld::seed::Key;
+use reelworld::sim::{Viewing, term_start, viewings};
+use reelworld::trouble::{
+    Accounts, Attack, Facts, Goal, Kind, Logged, Model, Plan, Scene, Size, Staged, Trouble, Truth,
+};
+use reelworld::world::{Profile, UserId, World, WorldSpec};
+use serde_json::Value;
+
+/// The course of these tests: 1,000 users' log of thirty days, some 35,000 viewings and 15,000 ratings.
+const COURSE: &str = "schema = 'reelworld/course/v1'\nname = 'Troubles'\n[world]\nusers = 4000\nmovies = 500\n\
+                      [release]\nusers = 1000\ndays = 30\nheldout_days = 1\n";
+
+/// Each reference analysis.
+const ANALYSES: [&str; 12] = [
+    "group_bias",
+    "rating_attack",
+    "bots",
+    "unsuitable",
+    "schema_change",
+    "missing",
+    "duplicates",
+    "out_of_range",
+    "unit_change",
+    "random_character",
+    "clock_skew",
+    "late_events",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A course folder with troubles, its exported data, and its answer key.
+struct Exercise {
+    dir: tempfile::TempDir,
+    truth: Value,
+}
+
+impl Exercise {
+    fn new(troubles: &str, seed: u64, requests: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("course.toml"), format!("{COURSE}{troubles}")).unwrap();
+        let seed = seed.to_string();
+        let run = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+            command.arg("--course").arg(dir.path()).arg("world").args(words);
+            command.args(["--seed", &seed]);
+            if requests {
+                command.arg("--requests");
+            }
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        run(&["export", "--out", dir.path().join("data").to_str().unwrap()]);
+        let truth: Value = serde_json::from_slice(&run(&["truth", "--json"])).unwrap();
+        Self { dir, truth }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn trouble(&self) -> &Value {
+        &self.truth["troubles"][0]
+    }
+}
+
+/// Runs a reference analysis on what students get.
+fn analyse(analysis: &str, data: &Path) -> Value {
+    // Only the three files of students are there to be read.
+    let given = tempfile::tempdir().unwrap();
+    for file in ["users.jsonl", "movies.jsonl", "log.csv.gz"] {
+        fs::copy(data.join(file), given.path().join(file)).unwrap();
+    }
+    let script = root()
+        .join("fixtures/analyses")
+        .join(analysis)
+        .with_extension("py");
+    let output = Command::new("python3")
+        .arg("-B")
+        .arg(script)
+        .arg(given.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{analysis}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The shares of the found that are right, and of the right that are found.
+fn precision_and_recall(found: &Value, right: &Value) -> (f64, f64) {
+    let set = |value: &Value| -> std::collections::BTreeSet<String> {
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    let (found, right) = (set(found), set(right));
+    let both = found.intersection(&right).count() as f64;
+    (
+        both / (found.len() as f64).max(1.0),
+        both / (right.len() as f64).max(1.0),
+    )
+}
+
+/// Asserts that days agree to some days.
+fn assert_window(found: &Value, truth: &Value, tolerance: i64) {
+    for key in ["onset_day", "end_day"] {
+        let (found, right) = (found[key].as_i64().unwrap(), truth[key].as_i64().unwrap());
+        assert!((found - right).abs() <= tolerance, "{key}: {found} for {right}");
+    }
+}
+
+/// Asserts that the window of an exercise has as many events as its answer key says that one needs.
+fn assert_powered(truth: &Value) {
+    let power = &truth["power"];
+    assert!(
+        power["least_events"].as_u64().unwrap() <= power["events"].as_u64().unwrap(),
+        "{power}"
+    );
+}
+
+fn found(analysis: &str, table: &str) -> (Value, Value) {
+    let exercise = Exercise::new(&format!("[[trouble]]\nkind = '{analysis}'\n{table}"), 1, false);
+    let finding = analyse(analysis, &exercise.data());
+    assert_eq!(finding["found"], true, "{finding} {}", exercise.trouble());
+    (finding, exercise.trouble().clone())
+}
+
+#[test]
+fn a_clean_log_has_nothing_to_be_found_in_three_worlds() {
+    let mut alarms = Vec::new();
+    for seed in [1, 2, 3] {
+        let clean = Exercise::new("", seed, true);
+        assert_eq!(clean.truth["troubles"].as_array().unwrap().len(), 0);
+        for analysis in ANALYSES {
+            let finding = analyse(analysis, &clean.data());
+            if finding["found"] != false {
+                alarms.push(format!("{analysis} in world {seed}: {finding}"));
+            }
+        }
+    }
+    assert!(alarms.is_empty(), "{}", alarms.join("\n"));
+}
+
+#[test]
+fn a_group_that_is_lost_from_the_log_is_found_with_its_days() {
+    let (finding, truth) = found(
+        "group_bias",
+        "gender = 'F'\nlost = 0.5\nonset_day = 10\nend_day = 20\n",
+    );
+    assert_eq!(
+        (&finding["group"], &finding["what"]),
+        (&truth["group"], &"lost".into())
+    );
+    assert_window(&finding, &truth, 2);
+    assert_powered(&truth);
+}
+
+#[test]
+fn ratings_that_are_lowered_or_scattered_are_found_with_their_group() {
+    for (table, what) in [
+        ("age_band = '35-49'\ndeflated = 1\nonset_day = 12\n", "deflated"),
+        (
+            "gender = 'M'\nnoise = 1.5\nonset_day = 8\nend_day = 22\n",
+            "noise",
+        ),
+    ] {
+        let (finding, truth) = found("group_bias", table);
+        assert_eq!(
+            (&finding["group"], &finding["what"]),
+            (&truth["group"], &what.into())
+        );
+        assert_window(&finding, &truth, 3);
+        assert_powered(&truth);
+    }
+}
+
+#[test]
+fn the_target_and_the_accounts_of_an_attack_are_found() {
+    for (model, goal) in [
+        ("random", "promote"),
+        ("average", "promote"),
+        ("bandwagon", "promote"),
+        ("love_hate", "demote"),
+        ("copied", "promote"),
+    ] {
+        let table = format!("model = '{model}'\ngoal = '{goal}'\nonset_day = 8\nend_day = 20\n");
+        let (finding, truth) = found("rating_attack", &table);
+        assert_eq!(finding["movie"], truth["movies"][0], "{model}");
+        assert_eq!(finding["goal"], goal);
+        let (precision, recall) = precision_and_recall(&finding["accounts"], &truth["users"]);
+        assert!(precision > 0.8 && recall > 0.95, "{model}: {precision} {recall}");
+        assert_powered(&truth);
+    }
+}
+
+#[test]
+fn bots_are_found_by_their_traces() {
+    let table = "[[trouble]]\nkind = 'bots'\nvolume = 8\nspeed = 2\nonset_day = 5\nend_day = 25\n";
+    let exercise = Exercise::new(table, 1, true);
+    let finding = analyse("bots", &exercise.data());
+    let truth = exercise.trouble();
+    let (precision, recall) = precision_and_recall(&finding["accounts"], &truth["users"]);
+    assert!(precision > 0.9 && recall > 0.9, "{finding} {truth}");
+    assert_window(&finding, truth, 1);
+}
+
+#[test]
+fn minors_before_movies_for_adults_are_found_case_by_case() {
+    let (finding, truth) = found(
+        "unsuitable",
+        "share = 0.5\ntitles = 1\nonset_day = 10\nend_day = 20\n",
+    );
+    let (_, recall) = precision_and_recall(&finding["pairs"], &truth["pairs"]);
+    assert_eq!(recall, 1.0, "{finding}");
+}
+
+#[test]
+fn lines_of_another_form_are_found_with_the_day_of_the_change() {
+    for form in ["user_first", "semicolons", "no_verb"] {
+        let (finding, truth) = found("schema_change", &format!("form = '{form}'\nonset_day = 20\n"));
+        assert_eq!(finding["form"], form);
+        assert_window(&finding, &truth, 1);
+    }
+}
+
+#[test]
+fn lines_missing_by_hour_and_by_group_are_found() {
+    let (finding, truth) = found(
+        "missing",
+        "share = 0.4\nfrom_hour = 19\nto_hour = 23\nonset_day = 12\nend_day = 18\n",
+    );
+    let hours: Vec<i64> = finding["hours"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{finding}"))
+        .iter()
+        .map(|hour| hour.as_i64().unwrap())
+        .collect();
+    assert!(
+        (hours[0] - 19).abs() <= 1 && (hours[1] - 23).abs() <= 1,
+        "{finding}"
+    );
+    assert_window(&finding, &truth, 1);
+    assert_powered(&truth);
+    let (finding, truth) = found(
+        "missing",
+        "share = 0.6\noccupation = 'college/grad student'\nonset_day = 12\nend_day = 22\n",
+    );
+    assert_eq!(
+        truth["group"],
+        format!("{}, all day", finding["group"].as_str().unwrap())
+    );
+    assert_window(&finding, &truth, 2);
+    assert_powered(&truth);
+}
+
+#[test]
+fn faulty_lines_are_found_line_by_line() {
+    for (kind, table, least_precision, least_recall) in [
+        (
+            "duplicates",
+            "share = 0.01\nonset_day = 4\nend_day = 9\n",
+            1.0,
+            1.0,
+        ),
+        ("out_of_range", "onset_day = 4\nend_day = 24\n", 1.0, 0.95),
+        ("unit_change", "onset_day = 17\n", 0.97, 0.97),
+        // Some characters leave a line well-formed: another star, another minute.
+        ("random_character", "", 1.0, 0.7),
+        (
+            "late_events",
+            "share = 0.02\nseconds = 3600\nonset_day = 6\nend_day = 22\n",
+            0.95,
+            0.85,
+        ),
+    ] {
+        let (finding, truth) = found(kind, table);
+        let (precision, recall) = precision_and_recall(&finding["lines"], &truth["lines"]);
+        assert!(
+            precision >= least_precision && recall >= least_recall,
+            "{kind}: precision {precision}, recall {recall}"
+        );
+    }
+}
+
+#[test]
+fn users_whose_clocks_are_off_are_found_with_the_offset() {
+    let (finding, truth) = found(
+        "clock_skew",
+        "share = 0.05\nseconds = 7200\nonset_day = 6\nend_day = 22\n",
+    );
+    let (precision, recall) = precision_and_recall(&finding["users"], &truth["users"]);
+    assert!(precision > 0.9 && recall > 0.8, "{precision} {recall}");
+    let seconds = finding["seconds"].as_f64().unwrap();
+    assert!((seconds - 7200.0).abs() < 300.0, "{seconds}");
+}
+
+#[test]
+fn an_exercise_and_its_twin_differ_by_the_trouble_alone_and_what_came_afterwards_is_clean() {
+    let trouble = "[[trouble]]\nkind = 'group_bias'\ngender = 'F'\nlost = 0.5\n";
+    let (with, without) = (Exercise::new(trouble, 1, false), Exercise::new("", 1, false));
+    let bytes = |exercise: &Exercise, file: &str| fs::read(exercise.data().join(file)).unwrap();
+    for file in ["users.jsonl", "movies.jsonl", "heldout.csv.gz"] {
+        assert!(bytes(&with, file) == bytes(&without, file), "{file}");
+    }
+    assert!(bytes(&with, "log.csv.gz") != bytes(&without, "log.csv.gz"));
+}
+
+/// A log without troubles, from which attacked logs are made.
+struct Company {
+    world: World,
+    users: Vec<UserId>,
+    histories: BTreeMap<UserId, Vec<Viewing>>,
+    viewings: Vec<Viewing>,
+}
+
+impl Company {
+    fn play(seed: u64) -> (Self, Key) {
+        let key = Key::from_seed(seed);
+        let spec = WorldSpec {
+            users: 3000,
+            movies: 500,
+            profile: Profile::Classic,
+        };
+        let world = World::new(&key, spec, 2);
+        let users: Vec<UserId> = world
+            .user_ids()
+            .filter(|id| world.activity(*id).is_some_and(|found| found >= 15.0))
+            .take(1000)
+            .collect();
+        let branch = key.branch("release").branch("lives");
+        let histories: BTreeMap<UserId, Vec<Viewing>> = users
+            .iter()
+            .map(|user| (*user, viewings(&world, &branch, *user, term_start(), 30)))
+            .collect();
+        let mut all: Vec<Viewing> = histories.values().flatten().copied().collect();
+        all.sort_by_key(|viewing| (viewing.at, viewing.user));
+        let company = Self {
+            world,
+            users,
+            histories,
+            viewings: all,
+        };
+        (company, key)
+    }
+
+    fn attacked(&self, key: &Key, model: Model) -> (Vec<Logged>, Truth) {
+        let attack = Attack {
+            model,
+            goal: Goal::Promote,
+            size: Size::Ratio {
+                share: 0.03,
+                rho: 10.0,
+            },
+            fillers: 20,
+            burst_hours: 24.0,
+            accounts: Accounts::Dormant,
+        };
+        let plan = Plan {
+            troubles: vec![Trouble {
+                name: "attack".to_owned(),
+                onset_day: 0,
+                end_day: None,
+                kind: Kind::RatingAttack(attack),
+            }],
+        };
+        let facts = Facts::count(500, self.viewings.iter().copied());
+        let branch = key.branch("trouble");
+        let history = |user| self.histories.get(&user).cloned().unwrap_or_default();
+        let scene = Scene {
+            world: &self.world,
+            branch: &branch,
+            users: &self.users,
+            start: term_start(),
+            days: 30,
+            history: &history,
+        };
+        let staged = Staged::new(&plan, scene, &facts);
+        let mut around = staged.around(self.viewings.iter().copied());
+        let logged: Vec<Logged> = around.by_ref().collect();
+        let truths = staged.truths(&around.into_tallies());
+        (logged, truths.into_iter().next().unwrap())
+    }
+}
+
+/// Rating deviation from mean agreement (Chirita and others 2005), for each user with five ratings or more.
+fn rdma(logged: &[Logged]) -> BTreeMap<u32, f64> {
+    let mut movies: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+    let mut users: BTreeMap<u32, Vec<(u32, f64)>> = BTreeMap::new();
+    for Logged { viewing, .. } in logged {
+        if let Some(stars) = viewing.stars {
+            let sum = movies.entry(viewing.movie.0).or_default();
+            *sum = (sum.0 + 1.0, sum.1 + f64::from(stars));
+            users
+                .entry(viewing.user.0)
+                .or_default()
+                .push((viewing.movie.0, f64::from(stars)));
+        }
+    }
+    users
+        .into_iter()
+        .filter(|(_, ratings)| ratings.len() >= 5)
+        .map(|(user, ratings)| {
+            let deviations = ratings.iter().map(|(movie, stars)| {
+                let (count, sum) = movies[movie];
+                (stars - sum / count).abs() / count
+            });
+            (user, deviations.sum::<f64>() / ratings.len() as f64)
+        })
+        .collect()
+}
+
+/// The probability that a fake account has the larger value.
+fn auc(values: &BTreeMap<u32, f64>, fake: &[u32]) -> f64 {
+    let (fakes, real): (Vec<_>, Vec<_>) = values.iter().partition(|(user, _)| fake.contains(user));
+    let mut wins = 0.0;
+    for (_, fake) in &fakes {
+        for (_, real) in &real {
+            wins += if fake > real {
+                1.0
+            } else if fake == real {
+                0.5
+            } else {
+                0.0
+            };
+        }
+    }
+    wins / (fakes.len() * real.len()) as f64
+}
+
+#[test]
+fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
+    let (company, key) = Company::play(4);
+    for (model, range) in [
+        (Model::Random, 0.95..=1.0),
+        (Model::Average, 0.9..=1.0),
+        (Model::Bandwagon, 0.9..=1.0),
+        (Model::LoveHate, 0.95..=1.0),
+        (Model::Copied, 0.4..=0.75),
+    ] {
+        let (logged, truth) = company.attacked(&key, model);
+        let found = auc(&rdma(&logged), &truth.users);
+        println!("{}: AUC by RDMA {found:.3}, {:?}", model.name(), truth.effects);
+        assert!(range.contains(&found), "{}: {found}", model.name());
+        let mean = &truth.effects[0];
+        assert!(mean.with - mean.without > 0.8 && (mean.with - mean.predicted.unwrap()).abs() < 1e-9);
+        let rank = &truth.effects[2];
+        assert!(rank.with < rank.without, "{rank:?}");
+    }
+}
