@@ -361,6 +361,24 @@ fn an_answer_key_names_its_schema_and_reads_as_json() {
     assert_eq!(json["troubles"][0]["users"].as_array().unwrap().len(), 3);
 }
 
+#[test]
+fn the_least_number_of_events_gives_the_power_that_it_promises() {
+    let (without, with) = (0.18, 0.15);
+    let least = Power::of_share("viewings", without, with, (1.0, 0.0), 0)
+        .least_events
+        .unwrap();
+    let mut draws = COMPANY.branch.branch("power").at(0);
+    let mut share = |p: f64| (0..least).filter(|_| draws.chance(p)).count() as f64 / least as f64;
+    let tries = 400;
+    let seen = (0..tries).filter(|_| {
+        let (before, after) = (share(without), share(with));
+        let pooled = f64::midpoint(before, after);
+        (before - after).abs() / (2.0 * pooled * (1.0 - pooled) / least as f64).sqrt() > 1.96
+    });
+    let power = seen.count() as f64 / f64::from(tries);
+    assert!((power - 0.9).abs() < 0.05, "{power} with {least} events a window");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
