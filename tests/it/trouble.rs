@@ -420,6 +420,47 @@ fn rdma(logged: &[Logged]) -> BTreeMap<u32, f64> {
         .collect()
 }
 
+/// Neighbours whose similarity counts in [`deg_sim`].
+const NEIGHBOURS: usize = 25;
+
+/// How unlike its nearest neighbours a profile is (DegSim of Chirita and others 2005, negative): the mean of the cosines of its
+/// most similar profiles, stars taken less the mean of all.
+fn deg_sim(logged: &[Logged]) -> BTreeMap<u32, f64> {
+    let mut users: BTreeMap<u32, BTreeMap<u32, f64>> = BTreeMap::new();
+    for Logged { viewing, .. } in logged {
+        if let Some(stars) = viewing.stars {
+            let profile = users.entry(viewing.user.0).or_default();
+            profile.insert(viewing.movie.0, f64::from(stars) - 3.0);
+        }
+    }
+    users.retain(|_, profile| profile.len() >= 5);
+    let length =
+        |profile: &BTreeMap<u32, f64>| profile.values().map(|value| value * value).sum::<f64>().sqrt();
+    let lengths: BTreeMap<u32, f64> = users
+        .iter()
+        .map(|(user, profile)| (*user, length(profile)))
+        .collect();
+    users
+        .iter()
+        .map(|(user, profile)| {
+            let mut similar: Vec<f64> = users
+                .iter()
+                .filter(|(other, _)| *other != user)
+                .map(|(other, theirs)| {
+                    let product: f64 = profile
+                        .iter()
+                        .filter_map(|(movie, value)| theirs.get(movie).map(|their| value * their))
+                        .sum();
+                    product / (lengths[user] * lengths[other]).max(1e-9)
+                })
+                .collect();
+            similar.sort_by(|a, b| b.total_cmp(a));
+            similar.truncate(NEIGHBOURS);
+            (*user, -similar.iter().sum::<f64>() / similar.len() as f64)
+        })
+        .collect()
+}
+
 /// The probability that a fake account has the larger value.
 fn auc(values: &BTreeMap<u32, f64>, fake: &[u32]) -> f64 {
     let (fakes, real): (Vec<_>, Vec<_>) = values.iter().partition(|(user, _)| fake.contains(user));
@@ -450,8 +491,15 @@ fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
     ] {
         let (logged, truth) = company.attacked(&key, model);
         let found = auc(&rdma(&logged), &truth.users);
-        println!("{}: AUC by RDMA {found:.3}, {:?}", model.name(), truth.effects);
+        let unlike = auc(&deg_sim(&logged), &truth.users);
+        println!("{}: AUC by RDMA {found:.3}, by DegSim {unlike:.3}", model.name());
         assert!(range.contains(&found), "{}: {found}", model.name());
+        match model {
+            Model::Random | Model::Average | Model::LoveHate => assert!(unlike > 0.9, "{unlike}"),
+            Model::Copied => assert!((0.3..0.7).contains(&unlike), "{unlike}"),
+            // Its known half makes it like everybody.
+            Model::Bandwagon => {}
+        }
         let mean = &truth.effects[0];
         assert!(mean.with - mean.without > 0.8 && (mean.with - mean.predicted.unwrap()).abs() < 1e-9);
         let rank = &truth.effects[2];
