@@ -86,7 +86,7 @@ fn course(files: &CourseFiles, seed: Option<u64>) -> Result<Course, Failure> {
 
 fn play(course: &Course, requests: bool, plan: &Plan) -> (World, Release) {
     let threads = available();
-    let world = World::new(&course.key, course.world, threads);
+    let world = World::new(&course.key, course.world, threads).with_habits(course.habits.clone());
     let mut release = Release::make(&world, &course.key, course.release, threads);
     if requests {
         release = release.with_requests();

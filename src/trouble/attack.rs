@@ -235,6 +235,7 @@ impl Attack {
                 at: window.from.plus_seconds(begins + second),
                 minutes: scene.world.movie(movie).runtime_min,
                 stars: Some(stars.round().clamp(1.0, top) as u8),
+                is_first: false,
             });
         }
         profile.sort_by_key(|viewing| viewing.at);
@@ -293,6 +294,7 @@ fn push_profile(
         at,
         minutes: scene.world.movie(target).runtime_min,
         stars: Some(stars),
+        is_first: false,
     };
     profile.insert(place, hit);
     let mut free = SimTime(i64::MIN);

@@ -73,6 +73,7 @@ impl Bots {
                 at,
                 minutes,
                 stars: None,
+                is_first: false,
             };
             let asked = !draws.chance(self.unasked) && usually_asks(&viewing);
             extras.push(Logged {

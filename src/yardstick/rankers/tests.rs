@@ -1,3 +1,5 @@
+//! Small logs on which each ranker can be checked by hand, and odd ones that none may stumble over.
+
 use proptest::prelude::*;
 
 use super::*;
