@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::yardstick::{LogFormat, Size};
+
 /// The pretend movie-streaming company, and the grader of the services built for it
 #[derive(Debug, Parser)]
 #[command(
@@ -69,7 +71,7 @@ pub(super) enum Command {
     Rubric(RubricCommand),
     /// Plays the company without its doors: events to a file, to the terminal or to nowhere
     Simulate(Simulate),
-    /// Looks into the company's world: staff only
+    /// Looks at worlds and logs: how lifelike they are, what is wrong with them, foreign ones as the company's own files
     #[command(subcommand)]
     World(WorldCommand),
     /// Tells what this machine can do, and what to install for the rest
@@ -314,6 +316,10 @@ pub(super) struct Simulate {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WorldCommand {
+    /// Measures a log, or the built-in world's, beside MovieLens 100K
+    Inspect(WorldInspect),
+    /// Reads a log and writes it as the company's files: users.jsonl, movies.jsonl, log.csv.gz
+    Import(WorldImport),
     /// Prints what is wrong with the course's log: the answer key
     Truth(WorldTruth),
     /// Writes the course's released data with its troubles, for an exercise
@@ -357,6 +363,111 @@ pub(super) struct WorldExport {
     /// Leave out the troubles
     #[arg(long)]
     pub(super) clean: bool,
+}
+
+/// Measures a log.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld world inspect --built-in                       the built-in world, played at MovieLens' size
+  reelworld world inspect ml-100k/                         the real thing; you must have it yourself
+  reelworld world inspect movielog.csv --sample 943x1682   a part of a larger log, of comparable size
+  reelworld world inspect data/ --json
+
+Exit codes: 0 lifelike (80 % of the figures within two tolerances, none beyond five), 1 not,
+2 bad input, 3 nothing in the log can be compared. docs/reference/inspect.md says what each figure is.")]
+pub(super) struct WorldInspect {
+    /// Log to read: a file, or a folder of MovieLens or of the company's data
+    #[arg(value_name = "PATH", required_unless_present = "built_in")]
+    pub(super) path: Option<PathBuf>,
+    /// Play the built-in world instead, everybody rating everything they meet
+    #[arg(long, conflicts_with_all = ["path", "format"])]
+    pub(super) built_in: bool,
+    /// Form of the log
+    #[arg(long, value_enum, default_value_t = InspectFormat::Auto, value_name = "FORM")]
+    pub(super) format: InspectFormat,
+    /// Take a part of this many users, with 20 meetings at least, and movies
+    #[arg(long, value_name = "USERSxMOVIES", value_parser = size)]
+    pub(super) sample: Option<Size>,
+    /// Seed of the sample, of permutations, and of the built-in world
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub(super) seed: u64,
+    /// Number of users of the built-in world to measure
+    #[arg(long, default_value_t = 943, requires = "built_in", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) users: u32,
+    /// Number of movies of the built-in world
+    #[arg(long, default_value_t = 1682, requires = "built_in", value_name = "M", value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    pub(super) movies: u32,
+    /// Days to play the built-in world
+    #[arg(long, default_value_t = 100, requires = "built_in", value_name = "D", value_parser = clap::value_parser!(u32).range(1..=3660))]
+    pub(super) days: u32,
+    /// Print as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Reads a foreign log.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld world import ml-100k/ --out ml-100k-as-log
+  reelworld world import ratings.csv --format ml20m --out big
+
+A licence goes with the data and not with its form: MovieLens may be used for research and teaching,
+but what is written from it must not be passed on or published without GroupLens' permission, and
+must not be committed to a repository. Ratings become rating lines; there are no minutes in MovieLens.")]
+pub(super) struct WorldImport {
+    /// Log to read: a file, or a folder of MovieLens or of the company's data
+    #[arg(value_name = "PATH")]
+    pub(super) path: PathBuf,
+    /// Folder to make; it must not be there
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Form of the log
+    #[arg(long, value_enum, default_value_t = InspectFormat::Auto, value_name = "FORM")]
+    pub(super) format: InspectFormat,
+    /// Print counts as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Form of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum InspectFormat {
+    /// Found from names and content
+    Auto,
+    /// MovieLens 100K: u.data, with u.user and u.item beside it
+    Ml100k,
+    /// MovieLens 1M: ratings.dat, with users.dat and movies.dat beside it
+    Ml1m,
+    /// MovieLens 20M and 25M: ratings.csv, with movies.csv beside it
+    Ml20m,
+    /// The company's log, plain or packed
+    Log,
+    /// A folder with users.jsonl, movies.jsonl and log.csv.gz
+    Release,
+}
+
+impl InspectFormat {
+    /// Returns the form that is forced, if any.
+    pub(super) fn format(self) -> Option<LogFormat> {
+        match self {
+            Self::Auto => None,
+            Self::Ml100k => Some(LogFormat::MovieLens100k),
+            Self::Ml1m => Some(LogFormat::MovieLens1m),
+            Self::Ml20m => Some(LogFormat::MovieLens20m),
+            Self::Log => Some(LogFormat::Log),
+            Self::Release => Some(LogFormat::Release),
+        }
+    }
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    let wanted = || format!("`{text}` is not users and movies, as 943x1682");
+    let (users, movies) = text.split_once(['x', ',']).ok_or_else(wanted)?;
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or_else(wanted);
+    Ok(Size {
+        users: number(users)?,
+        movies: number(movies)?,
+    })
 }
 
 /// Tells what this machine can do.

@@ -9,6 +9,7 @@ mod grade;
 mod run;
 mod simulate;
 mod ui;
+mod world;
 mod world_truth;
 
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
         Command::Report(args) => grade::report(&args, &files, ui),
         Command::Rubric(command) => course::rubric(&command, &files, ui),
+        Command::World(WorldCommand::Inspect(args)) => world::inspect(&args, ui, &stop),
+        Command::World(WorldCommand::Import(args)) => world::bring_in(&args, ui),
         Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui),
         Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
         Command::Doctor(args) => course::doctor(&args, ui),

@@ -5,6 +5,7 @@
 mod golden;
 mod golden_metrics;
 mod habits;
+mod inspect;
 mod interrupt;
 mod layers;
 mod report;

@@ -8,7 +8,6 @@ use super::dataset::Dataset;
 use crate::seed::Branch;
 
 pub use factors::BiasedFactors;
-pub(super) use neighbours::inverse;
 
 /// A trained recommender.
 pub trait Ranker: Sync + Send {

@@ -182,7 +182,7 @@ impl Ranker for Ease {
 const SMALL: usize = 48;
 
 /// Inverts a symmetric positive definite matrix by halves, so that nearly all the work is products of matrices.
-pub(in crate::yardstick) fn inverse(matrix: &ArrayView2<'_, f64>) -> Array2<f64> {
+pub(super) fn inverse(matrix: &ArrayView2<'_, f64>) -> Array2<f64> {
     let size = matrix.nrows();
     if size <= SMALL {
         return small_inverse(matrix);
