@@ -15,4 +15,5 @@ mod starter;
 mod traffic;
 mod trouble;
 mod world;
+mod yardstick;
 mod zoo;

@@ -1,0 +1,298 @@
+//! The acceptance of the built-in world: a log at the size of MovieLens 100K has its moments and its ladder of recommenders,
+//! for three seeds, and the worlds of naive simulators have not.
+
+use std::collections::BTreeMap;
+
+use reelworld::seed::{Branch, Draws, Key};
+use reelworld::world::{MovieIndex, Profile, UserId, World, WorldSpec};
+use reelworld::yardstick::{
+    Algorithm, Dataset, Evaluated, Meeting, MovieRow, Protocol, Ranker, Split, UserRow, built_in_dataset,
+    compare, evaluate, kendall_tau, ladder, rating_errors, statistics,
+};
+
+const USERS: u32 = 943;
+const MOVIES: u32 = 1682;
+const DAYS: u32 = 100;
+
+/// NDCG@20 on MovieLens 100K, a random fifth of each user's meetings held out, as published with the reference.
+const REFERENCE: [(Algorithm, f64); 13] = [
+    (Algorithm::Random, 0.016),
+    (Algorithm::GenreContent, 0.045),
+    (Algorithm::ItemAvg, 0.084),
+    (Algorithm::MfRating, 0.108),
+    (Algorithm::Pop, 0.209),
+    (Algorithm::DemoPop, 0.228),
+    (Algorithm::GenrePop, 0.231),
+    (Algorithm::Bpr, 0.282),
+    (Algorithm::UserKnn, 0.388),
+    (Algorithm::ItemKnn, 0.388),
+    (Algorithm::Ials, 0.418),
+    (Algorithm::PureSvd, 0.423),
+    (Algorithm::Ease, 0.438),
+];
+/// Enough to see whether a world rewards what reality rewards.
+const FEW: [Algorithm; 6] = [
+    Algorithm::Random,
+    Algorithm::ItemAvg,
+    Algorithm::Pop,
+    Algorithm::UserKnn,
+    Algorithm::ItemKnn,
+    Algorithm::Ease,
+];
+
+fn world(key: &Key) -> World {
+    let spec = WorldSpec {
+        users: 3 * USERS,
+        movies: MOVIES,
+        profile: Profile::Classic,
+    };
+    World::new(key, spec, 2)
+}
+
+/// Knows the pull of every movie on every user, and no luck.
+struct Oracle<'w> {
+    world: &'w World,
+    users: Vec<UserId>,
+}
+
+impl Ranker for Oracle<'_> {
+    fn name(&self) -> &'static str {
+        "oracle"
+    }
+
+    fn scores(&self, user: usize, scores: &mut [f64]) {
+        let taste = self.world.taste(self.users[user]).unwrap();
+        for (movie, score) in scores.iter_mut().enumerate() {
+            *score = self.world.pull(&taste, MovieIndex(movie as u32));
+        }
+    }
+}
+
+fn oracle<'w>(world: &'w World, data: &Dataset) -> Oracle<'w> {
+    let users = data.users.iter().map(|user| UserId(user.id.parse().unwrap()));
+    Oracle {
+        world,
+        users: users.collect(),
+    }
+}
+
+fn by_name(found: &[Evaluated]) -> BTreeMap<&str, f64> {
+    found
+        .iter()
+        .map(|one| (one.name.as_str(), one.mean_ndcg()))
+        .collect()
+}
+
+fn is_lifelike(data: &Dataset, key: &Key) -> bool {
+    compare(data, statistics(data, key, &mut |_| {})).passes() == Some(true)
+}
+
+fn assert_between(name: &str, value: f64, low: f64, high: f64) {
+    assert!((low..=high).contains(&value), "{name}: {value}");
+}
+
+#[test]
+fn the_built_in_world_has_the_moments_of_a_real_log_for_three_seeds() {
+    for seed in [1, 2, 3] {
+        let key = Key::from_seed(seed);
+        let data = built_in_dataset(&world(&key), &key, USERS, DAYS);
+        assert!(is_lifelike(&data, &key), "seed {seed}");
+    }
+}
+
+#[test]
+fn recommenders_stand_in_the_order_of_reality() {
+    let key = Key::from_seed(1);
+    let world = world(&key);
+    let data = built_in_dataset(&world, &key, USERS, DAYS);
+    let fit = key.branch("fit");
+    let split = Split::new(&data, Protocol::Random, &key.branch("split"));
+    let algorithms = REFERENCE.map(|(algorithm, _)| algorithm);
+    let found = ladder(&split, &algorithms, &fit, 2);
+    let ndcg = by_name(&found);
+    let ours: Vec<f64> = found.iter().map(Evaluated::mean_ndcg).collect();
+    let tau = kendall_tau(&ours, &REFERENCE.map(|(_, ndcg)| ndcg));
+    assert!(tau >= 0.85, "{tau} {ndcg:?}");
+    let pop = ndcg["Pop"];
+    assert_between("EASE to Pop", ndcg["EASE"] / pop, 1.7, 2.5);
+    assert_between("ItemKNN to Pop", ndcg["ItemKNN"] / pop, 1.5, 2.2);
+    assert_between("DemoPop to Pop", ndcg["DemoPop"] / pop, 1.01, 1.2);
+    assert_between("MFrating to Pop", ndcg["MFrating"] / pop, 0.3, 0.8);
+    let best = ours.iter().copied().fold(0.0, f64::max);
+    let ceiling = evaluate(&split, &oracle(&world, &data)).mean_ndcg();
+    assert_between("best to oracle", best / ceiling, 0.65, 0.87);
+    let errors = rating_errors(&split, &fit).unwrap();
+    assert_between(
+        "gain of factors over biases",
+        1.0 - errors.factors4 / errors.bias,
+        0.01,
+        0.06,
+    );
+
+    // What stands clearly apart in reality does so here: the interval of the difference excludes zero.
+    let of = |algorithm: Algorithm| found.iter().find(|one| one.name == algorithm.name()).unwrap();
+    for (above, below) in [
+        (Algorithm::Ease, Algorithm::ItemKnn),
+        (Algorithm::ItemKnn, Algorithm::Pop),
+        (Algorithm::Bpr, Algorithm::GenrePop),
+        (Algorithm::GenrePop, Algorithm::Pop),
+        (Algorithm::Pop, Algorithm::ItemAvg),
+        (Algorithm::ItemAvg, Algorithm::Random),
+    ] {
+        let ahead = of(above).ahead_of(of(below), &key.branch("bootstrap")).unwrap();
+        assert!(ahead.low > 0.0, "{above:?} {below:?} {ahead:?}");
+    }
+    // The order holds within groups as well.
+    for is_female in [true, false] {
+        let mean = |algorithm| {
+            of(algorithm)
+                .mean_of(|user| data.users[user].is_female == Some(is_female))
+                .unwrap()
+        };
+        assert!(
+            mean(Algorithm::Ease) > mean(Algorithm::Pop) && mean(Algorithm::Pop) > mean(Algorithm::ItemAvg)
+        );
+    }
+
+    let later = Split::new(&data, Protocol::Temporal, &key.branch("split"));
+    let found = ladder(&later, &FEW, &fit, 2);
+    let afterwards = by_name(&found);
+    assert_between(
+        "EASE in time to EASE at random",
+        afterwards["EASE"] / ndcg["EASE"],
+        0.45,
+        0.70,
+    );
+    assert!(afterwards["EASE"] > afterwards["Pop"] && afterwards["Pop"] > afterwards["Random"]);
+}
+
+#[test]
+fn the_clear_gaps_hold_for_other_seeds() {
+    for seed in [2, 3] {
+        let key = Key::from_seed(seed);
+        let world = world(&key);
+        let data = built_in_dataset(&world, &key, USERS, DAYS);
+        let split = Split::new(&data, Protocol::Random, &key.branch("split"));
+        let found = ladder(&split, &FEW, &key.branch("fit"), 2);
+        let ndcg = by_name(&found);
+        for pair in found.windows(2) {
+            assert!(
+                pair[1].mean_ndcg() > pair[0].mean_ndcg() - 0.01,
+                "{seed} {ndcg:?}"
+            );
+        }
+        assert_between("EASE to Pop", ndcg["EASE"] / ndcg["Pop"], 1.7, 2.6);
+        let ceiling = evaluate(&split, &oracle(&world, &data)).mean_ndcg();
+        assert_between("EASE to oracle", ndcg["EASE"] / ceiling, 0.65, 0.87);
+    }
+}
+
+/// The size of a user's log, as in MovieLens 100K: 19 and a Weibull variate.
+fn activity(draws: &mut Draws) -> usize {
+    19 + (77.4 * draws.exponential().powf(1.0 / 0.807)) as usize
+}
+
+/// Plays a world of another simulator: users choose without replacement the movies of the highest utility.
+fn naive(branch: &Branch, utility: &dyn Fn(usize, usize, &mut Draws) -> f64) -> Dataset {
+    let mut data = Dataset {
+        users: vec![
+            UserRow {
+                is_female: Some(false),
+                age: Some(30),
+                ..UserRow::default()
+            };
+            USERS as usize
+        ],
+        movies: vec![MovieRow::default(); MOVIES as usize],
+        ..Dataset::default()
+    };
+    for user in 0..USERS as usize {
+        let mut draws = branch.at(user as u64);
+        let count = activity(&mut draws).min(MOVIES as usize / 2);
+        let mut order: Vec<(f64, usize)> = (0..MOVIES as usize)
+            .map(|movie| (utility(user, movie, &mut draws), movie))
+            .collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (place, (_, movie)) in order.into_iter().take(count).enumerate() {
+            data.meetings.push(Meeting {
+                user: user as u32,
+                movie: movie as u32,
+                at: place as i64,
+                minutes: None,
+                stars: Some((1.0 + 4.0 * draws.unit() as f32).round()),
+            });
+        }
+    }
+    data.settle();
+    data
+}
+
+/// What draws a user to a movie.
+type Utility<'u> = &'u dyn Fn(usize, usize, &mut Draws) -> f64;
+
+/// Positions drawn for users and movies.
+fn positions(branch: &Branch, rows: u32, draw: &dyn Fn(&mut Draws) -> Vec<f64>) -> Vec<Vec<f64>> {
+    (0..rows)
+        .map(|row| draw(&mut branch.at(u64::from(row))))
+        .collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[test]
+fn the_worlds_of_naive_simulators_are_refused() {
+    let key = Key::from_seed(5);
+    let branch = key.branch("naive");
+    let both = |draw: &dyn Fn(&mut Draws) -> Vec<f64>| {
+        (
+            positions(&branch.branch("users"), USERS, draw),
+            positions(&branch.branch("movies"), MOVIES, draw),
+        )
+    };
+    let uniform = both(&|draws| (0..20).map(|_| 2.0 * draws.unit() - 1.0).collect());
+    let normal = both(&|draws| (0..20).map(|_| draws.normal()).collect());
+    let few = both(&|draws| (0..5).map(|_| draws.normal()).collect());
+    // Shares that add up to 1, most of them near none: users mild, movies of one kind.
+    let shares = |power: f64| {
+        move |draws: &mut Draws| {
+            let raw: Vec<f64> = (0..20).map(|_| draws.exponential().powf(power)).collect();
+            let total: f64 = raw.iter().sum();
+            raw.into_iter().map(|value| value / total).collect::<Vec<f64>>()
+        }
+    };
+    let (mild, sharp) = (
+        positions(&branch.branch("mild"), USERS, &shares(1.0)),
+        positions(&branch.branch("sharp"), MOVIES, &shares(4.0)),
+    );
+    let appeal: Vec<f64> = positions(&branch.branch("appeal"), MOVIES, &|draws| {
+        vec![3.0 * draws.normal()]
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    let worlds: [(&str, Utility<'_>); 5] = [
+        ("popularity alone", &|_, movie, draws| {
+            appeal[movie] + draws.gumbel()
+        }),
+        ("RecSim", &|user, movie, draws| {
+            dot(&uniform.0[user], &uniform.1[movie]) + draws.gumbel()
+        }),
+        ("T-RECS", &|user, movie, _| dot(&normal.0[user], &normal.1[movie])),
+        ("RecoGym", &|user, movie, draws| {
+            appeal[movie] + dot(&few.0[user], &few.1[movie]) + draws.gumbel()
+        }),
+        ("Chaney et al.", &|user, movie, _| dot(&mild[user], &sharp[movie])),
+    ];
+    for (name, utility) in worlds {
+        let data = naive(&branch.branch(name), utility);
+        assert!(!is_lifelike(&data, &key), "{name} passes for real");
+    }
+    // Where nothing but popularity draws, nothing beats the popular list.
+    let data = naive(&branch.branch("popularity alone"), worlds[0].1);
+    let split = Split::new(&data, Protocol::Random, &key.branch("split"));
+    let found = ladder(&split, &FEW, &key.branch("fit"), 2);
+    let ndcg = by_name(&found);
+    assert!(ndcg["EASE"] < 1.1 * ndcg["Pop"], "{ndcg:?}");
+}
