@@ -49,10 +49,12 @@ fn world(key: &Key) -> World {
     World::new(key, spec, 2)
 }
 
-/// Knows the pull of every movie on every user, and no luck.
+/// Knows the pull of every movie on every user, what the popular shelf adds, what is not to be had yet, and no luck.
 struct Oracle<'w> {
     world: &'w World,
     users: Vec<UserId>,
+    /// What each movie gains or loses for everybody, in logits.
+    common: Vec<f64>,
 }
 
 impl Ranker for Oracle<'_> {
@@ -63,16 +65,28 @@ impl Ranker for Oracle<'_> {
     fn scores(&self, user: usize, scores: &mut [f64]) {
         let taste = self.world.taste(self.users[user]).unwrap();
         for (movie, score) in scores.iter_mut().enumerate() {
-            *score = self.world.pull(&taste, MovieIndex(movie as u32));
+            *score = self.world.pull(&taste, MovieIndex(movie as u32)) + self.common[movie];
         }
     }
 }
 
 fn oracle<'w>(world: &'w World, data: &Dataset) -> Oracle<'w> {
     let users = data.users.iter().map(|user| UserId(user.id.parse().unwrap()));
+    let late = |index| world.arrived(index).is_some();
+    let mut common: Vec<f64> = world
+        .movie_indices()
+        .map(|index| if late(index) { f64::NEG_INFINITY } else { 0.0 })
+        .collect();
+    // A share of sessions pass the shelf, where a movie has its own weight once more, raised by being noticed.
+    let habits = world.habits();
+    for (rank, movie) in world.by_appeal().into_iter().take(20).enumerate() {
+        let noticed = habits.visibility - habits.position * (rank as f64 + 1.0).ln();
+        common[movie.0 as usize] += (habits.shelf * noticed.exp()).ln_1p();
+    }
     Oracle {
         world,
         users: users.collect(),
+        common,
     }
 }
 
@@ -116,11 +130,11 @@ fn recommenders_stand_in_the_order_of_reality() {
     let pop = ndcg["Pop"];
     assert_between("EASE to Pop", ndcg["EASE"] / pop, 1.7, 2.5);
     assert_between("ItemKNN to Pop", ndcg["ItemKNN"] / pop, 1.5, 2.2);
-    assert_between("DemoPop to Pop", ndcg["DemoPop"] / pop, 1.01, 1.2);
+    assert_between("DemoPop to Pop", ndcg["DemoPop"] / pop, 1.02, 1.2);
     assert_between("MFrating to Pop", ndcg["MFrating"] / pop, 0.3, 0.8);
     let best = ours.iter().copied().fold(0.0, f64::max);
     let ceiling = evaluate(&split, &oracle(&world, &data)).mean_ndcg();
-    assert_between("best to oracle", best / ceiling, 0.65, 0.87);
+    assert_between("best to oracle", best / ceiling, 0.65, 0.85);
     let errors = rating_errors(&split, &fit).unwrap();
     assert_between(
         "gain of factors over biases",
@@ -181,9 +195,10 @@ fn the_clear_gaps_hold_for_other_seeds() {
                 "{seed} {ndcg:?}"
             );
         }
+        // Reality has 2.1, and the rule is 1.7 to 2.5: the third seed is a little beyond it.
         assert_between("EASE to Pop", ndcg["EASE"] / ndcg["Pop"], 1.7, 2.6);
         let ceiling = evaluate(&split, &oracle(&world, &data)).mean_ndcg();
-        assert_between("EASE to oracle", ndcg["EASE"] / ceiling, 0.65, 0.87);
+        assert_between("EASE to oracle", ndcg["EASE"] / ceiling, 0.65, 0.85);
     }
 }
 
