@@ -286,7 +286,7 @@ fn page(card: &Scorecard, standing: &Standing, plots: &Plots) -> Page {
         bonus_max: points(standing.bonus_max),
         stack_words: format!("Points: {}", stack_words.join(", ")),
         stack,
-        open: open_words(standing),
+        open: standing.open_words(),
         notes: card.notes.clone(),
         todo: todo(card),
         sections: sections(card),
@@ -335,19 +335,6 @@ fn stack(standing: &Standing) -> Vec<Part> {
         what,
     })
     .collect()
-}
-
-fn open_words(standing: &Standing) -> String {
-    let parts: Vec<String> = [
-        (standing.pending, "wait for a person"),
-        (standing.undecided, "could not be decided"),
-        (standing.hangs, "hang on those"),
-    ]
-    .into_iter()
-    .filter(|(sum, _)| *sum > 0.0)
-    .map(|(sum, what)| format!("{} {what}", points(sum)))
-    .collect();
-    parts.join(", ")
 }
 
 /// Returns what failed, the most points first: skipped items follow from those.

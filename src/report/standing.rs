@@ -1,5 +1,6 @@
 //! Where a submission stands: which points are earned, lost, or still open, and on whom they wait.
 
+use super::words::points;
 use crate::scorecard::{Audience, CriterionResult, Scorecard, Verdict, open};
 
 /// What became of the points of one criterion.
@@ -45,6 +46,20 @@ impl Standing {
     /// Returns the points that are neither earned nor lost, without bonus.
     pub(super) fn open(&self) -> f64 {
         self.pending + self.undecided + self.hangs
+    }
+
+    /// Says how the open points came to be open; empty where none are.
+    pub(super) fn open_words(&self) -> String {
+        let parts: Vec<String> = [
+            (self.pending, "wait for a person"),
+            (self.undecided, "could not be decided"),
+            (self.hangs, "hang on those"),
+        ]
+        .into_iter()
+        .filter(|(sum, _)| *sum > 0.0)
+        .map(|(sum, what)| format!("{} {what}", points(sum)))
+        .collect();
+        parts.join(", ")
     }
 }
 

@@ -207,17 +207,9 @@ fn sums(standing: &Standing, kind: RunKind) -> Vec<String> {
         points(standing.earned),
         points(standing.decided())
     )];
-    let open: Vec<String> = [
-        (standing.pending, "wait for a person"),
-        (standing.undecided, "could not be decided"),
-        (standing.hangs, "hang on those"),
-    ]
-    .into_iter()
-    .filter(|(sum, _)| *sum > 0.0)
-    .map(|(sum, what)| format!("{} {what}", points(sum)))
-    .collect();
+    let open = standing.open_words();
     if !open.is_empty() {
-        sentences.push(format!("Open, not lost: {}.", open.join(", ")));
+        sentences.push(format!("Open, not lost: {open}."));
     }
     sentences
 }

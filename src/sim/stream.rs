@@ -55,8 +55,6 @@ const SLICE_S: i64 = 60;
 const SLICES_AT_ONCE: usize = 5;
 /// The address of the company's own recommender, which serves until a team does: the most popular movies for everybody.
 const FALLBACK: &str = "recommender.company.example:8082";
-/// The share of viewings that begin with a recommendation request.
-const ASKS: u32 = 75;
 
 /// One line to come: the place of its viewing among those of its part, its kind and its argument, in one word.
 #[derive(Debug, Clone, Copy)]
@@ -262,11 +260,8 @@ fn for_lines(
             line(second as usize, kind, argument);
         }
     };
-    // A hash of the viewing decides what needs no draw of its own.
-    let hash = viewing.user.0.wrapping_mul(0x9e37_79b1) ^ viewing.movie.0.wrapping_mul(0x85eb_ca6b);
-    let hash = hash.rotate_left(13).wrapping_mul(0xc2b2_ae35);
-    if (hash >> 8) % 100 < ASKS {
-        push(start - 1, Kind::Recommend, (20 + hash % 120) as u16);
+    if let Some(millis) = viewing.request_ms() {
+        push(start - 1, Kind::Recommend, millis);
     }
     if profile == Profile::Current && viewing.is_first {
         push(start - 1, Kind::CreateAccount, 0);

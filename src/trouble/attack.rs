@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::stage::{Facts, Logged, Scene, usually_asks};
+use super::stage::{Facts, Logged, Scene};
 use super::{DAY_S, Trouble, Window};
 use crate::event::SimTime;
 use crate::seed::{Branch, Draws};
@@ -306,7 +306,7 @@ fn push_profile(
         if window.holds(viewing.at) || viewing.movie == target {
             viewing.at = viewing.at.min(SimTime(window.until.0 - 1));
             extras.push(Logged {
-                asked: usually_asks(&viewing),
+                asked: viewing.request_ms().is_some(),
                 viewing,
                 pace_s: 60,
             });

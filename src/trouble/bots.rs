@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::attack::{Accounts, accounts};
-use super::stage::{Logged, Scene, usually_asks};
+use super::stage::{Logged, Scene};
 use super::{Trouble, Window};
 use crate::seed::Branch;
 use crate::sim::Viewing;
@@ -75,7 +75,7 @@ impl Bots {
                 stars: None,
                 is_first: false,
             };
-            let asked = !draws.chance(self.unasked) && usually_asks(&viewing);
+            let asked = !draws.chance(self.unasked) && viewing.request_ms().is_some();
             extras.push(Logged {
                 viewing,
                 pace_s,

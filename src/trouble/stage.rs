@@ -57,18 +57,11 @@ pub struct Logged {
 impl From<Viewing> for Logged {
     fn from(viewing: Viewing) -> Self {
         Self {
-            asked: usually_asks(&viewing),
+            asked: viewing.request_ms().is_some(),
             viewing,
             pace_s: 60,
         }
     }
-}
-
-/// Three of four viewings of people begin with a request; which ones is a hash of the viewing, as in the company's stream.
-pub(super) fn usually_asks(viewing: &Viewing) -> bool {
-    let hash = viewing.user.0.wrapping_mul(0x9e37_79b1) ^ viewing.movie.0.wrapping_mul(0x85eb_ca6b);
-    let hash = hash.rotate_left(13).wrapping_mul(0xc2b2_ae35);
-    (hash >> 8) % 100 < 75
 }
 
 /// What is known of a log without troubles, from one pass over it.

@@ -11,6 +11,7 @@ mod spectrum;
 mod time;
 
 use super::{Dataset, Meeting};
+use crate::metrics::beyond;
 use crate::metrics::stats::quantile::interpolated;
 use crate::seed::Key;
 
@@ -141,17 +142,9 @@ fn median(values: &[f64]) -> Option<f64> {
     interpolated(&sorted(values.to_vec()), 0.5)
 }
 
-/// Returns the Gini coefficient of values that are not negative.
+/// Returns the Gini coefficient of values that are not negative; none where nobody has anything.
 fn gini(values: &[f64]) -> Option<f64> {
-    let values = sorted(values.to_vec());
-    let n = values.len() as f64;
-    let total: f64 = values.iter().sum();
-    let weighted: f64 = values
-        .iter()
-        .enumerate()
-        .map(|(place, value)| (2.0 * (place as f64 + 1.0) - n - 1.0) * value)
-        .sum();
-    (total > 0.0).then(|| weighted / (n * total))
+    (values.iter().sum::<f64>() > 0.0).then(|| beyond::gini_of(values))
 }
 
 fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
