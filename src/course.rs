@@ -15,7 +15,7 @@ use crate::scorecard::MeasureInfo;
 use crate::seed::Key;
 use crate::traffic::Workload;
 use crate::trouble::Plan;
-use crate::world::{Drift, DriftKind, Genre, Habits, Profile, WorldSpec};
+use crate::world::{Drift, DriftKind, Genre, Habits, Profile, Strength, WorldSpec};
 
 static ASSIGNMENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assignments");
 static RUBRICS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rubrics");
@@ -297,7 +297,7 @@ impl Course {
     }
 }
 
-/// Reads `[viewers]` and `[[drift]]`; what is not said stays as it is built in.
+/// Reads `[viewers]`, `[feedback]` and `[[drift]]`; what is not said stays as it is built in.
 fn habits(root: &Section<'_>) -> Habits {
     let mut habits = Habits::default();
     if let Some(section) = root.table("viewers") {
@@ -316,6 +316,18 @@ fn habits(root: &Section<'_>) -> Habits {
             ("arriving", &mut habits.arriving, 1.0),
         ] {
             *value = section.number_in(key, 0.0..=most).unwrap_or(*value);
+        }
+        section.finish();
+    }
+    if let Some(section) = root.table("feedback") {
+        let feedback = &mut habits.feedback;
+        for (key, strength) in [
+            ("homogenisation", &mut feedback.homogenisation),
+            ("lock_in", &mut feedback.lock_in),
+            ("echo_chamber", &mut feedback.echo_chamber),
+            ("leaving", &mut feedback.leaving),
+        ] {
+            *strength = section.choice(key, Strength::WORDS).unwrap_or(*strength);
         }
         section.finish();
     }

@@ -20,6 +20,8 @@ pub mod trouble;
 pub mod release;
 pub mod yardstick;
 
+pub mod twin;
+
 pub mod sandbox;
 pub mod traffic;
 

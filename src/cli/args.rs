@@ -320,16 +320,18 @@ pub(super) enum WorldCommand {
     Inspect(WorldInspect),
     /// Reads a log and writes it as the company's files: users.jsonl, movies.jsonl, log.csv.gz
     Import(WorldImport),
-    /// Prints what is wrong with the course's log: the answer key
+    /// Prints what is wrong with the course's log, and what lists do to viewers: the answer key
     Truth(WorldTruth),
     /// Writes the course's released data with its troubles, for an exercise
     Export(WorldExport),
 }
 
-/// Prints the answer key.
+/// Prints the answer key: what is wrong with the log, and what lists do to viewers.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   reelworld world truth
+  reelworld world truth --only troubles
+  reelworld world truth --only feedback --viewers 500    quicker, with wider intervals
   reelworld world truth --json > answer-key.json
   reelworld world truth --seed 3      the same troubles in the practice world of this seed")]
 pub(super) struct WorldTruth {
@@ -339,9 +341,24 @@ pub(super) struct WorldTruth {
     /// Count the lines of a log that `world export --requests` writes
     #[arg(long)]
     pub(super) requests: bool,
+    /// Print one part alone; the other is not computed
+    #[arg(long, value_enum, value_name = "PART")]
+    pub(super) only: Option<TruthPart>,
+    /// Viewers of each twin company that feedback is measured on
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    pub(super) viewers: u32,
     /// Print as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// A part of what is true of a course's world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum TruthPart {
+    /// What is wrong with the log
+    Troubles,
+    /// What services do to their viewers
+    Feedback,
 }
 
 /// Writes an exercise.

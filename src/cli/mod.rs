@@ -5,6 +5,7 @@ mod check;
 mod course;
 mod demo;
 mod exit;
+mod feedback;
 mod grade;
 mod run;
 mod simulate;
@@ -54,7 +55,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Rubric(command) => course::rubric(&command, &files, ui),
         Command::World(WorldCommand::Inspect(args)) => world::inspect(&args, ui, &stop),
         Command::World(WorldCommand::Import(args)) => world::bring_in(&args, ui),
-        Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui),
+        Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui, &stop),
         Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
         Command::Doctor(args) => course::doctor(&args, ui),
         Command::Simulate(args) => simulate::run(&args, ui, &stop, clock),

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use super::args::{WorldExport, WorldTruth};
+use super::args::{TruthPart, WorldExport, WorldTruth};
 use super::exit::Exit;
+use super::feedback;
 use super::simulate::available;
-use super::ui::{Failure, Ui};
+use super::ui::{Failure, Stop, Ui};
 use crate::course::{Course, CourseFiles};
 use crate::release::Release;
 use crate::seed::Key;
@@ -16,15 +17,51 @@ use crate::world::World;
 const SHOWN: usize = 8;
 
 /// Prints the answer key.
-pub(super) fn truth(args: &WorldTruth, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
+pub(super) fn truth(args: &WorldTruth, files: &CourseFiles, ui: &Ui, stop: &Stop) -> Result<Exit, Failure> {
     let course = course(files, args.seed)?;
     if course.practice {
         ui.progress(format_args!(
             "note: this world's key is public, and so is this answer key"
         ));
     }
-    let (world, release) = play(&course, args.requests, &course.troubles);
-    let key = AnswerKey::new(
+    let key = args
+        .only
+        .is_none_or(|part| part == TruthPart::Troubles)
+        .then(|| answer_key(&course, args.requests));
+    let effects = if args.only == Some(TruthPart::Troubles) {
+        None
+    } else {
+        Some(feedback::effects(&course, args, ui, stop)?)
+    };
+    let text = if args.json {
+        let mut json = match &key {
+            Some(key) => serde_json::to_value(key)
+                .map_err(|error| Failure::machine(format!("cannot print the answer key: {error}")))?,
+            None => serde_json::json!({}),
+        };
+        if let Some(effects) = &effects {
+            json["feedback"] = effects.to_json();
+        }
+        format!("{json:#}\n")
+    } else {
+        let troubles = key.map_or_else(String::new, |key| troubles(&key));
+        troubles + &effects.map_or_else(String::new, |effects| effects.to_text())
+    };
+    ui.data(&text)
+        .map_err(|error| Failure::machine(error.to_string()))?;
+    Ok(Exit::Passed)
+}
+
+fn troubles(key: &AnswerKey) -> String {
+    if key.troubles.is_empty() {
+        return "nothing is wrong with this course's log: course.toml has no [[trouble]]\n".to_owned();
+    }
+    key.troubles.iter().map(entry).collect()
+}
+
+fn answer_key(course: &Course, requests: bool) -> AnswerKey {
+    let (world, release) = play(course, requests, &course.troubles);
+    AnswerKey::new(
         &world,
         course.practice,
         (
@@ -33,19 +70,7 @@ pub(super) fn truth(args: &WorldTruth, files: &CourseFiles, ui: &Ui) -> Result<E
             release.viewings.len() as u64,
         ),
         release.truths().to_vec(),
-    );
-    let text = if args.json {
-        let json = serde_json::to_string_pretty(&key)
-            .map_err(|error| Failure::machine(format!("cannot print the answer key: {error}")))?;
-        format!("{json}\n")
-    } else if key.troubles.is_empty() {
-        "nothing is wrong with this course's log: course.toml has no [[trouble]]\n".to_owned()
-    } else {
-        key.troubles.iter().map(entry).collect()
-    };
-    ui.data(&text)
-        .map_err(|error| Failure::machine(error.to_string()))?;
-    Ok(Exit::Passed)
+    )
 }
 
 /// Writes the released data.

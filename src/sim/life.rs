@@ -1,5 +1,6 @@
 //! Lives of viewers: who comes when, and what they have seen; in columns, so that a million of them cost no allocation each.
 
+use super::sway::{Looked, Sway};
 use super::term_start;
 use super::viewer::{Occasion, ViewerModel, Viewing};
 use crate::event::SimTime;
@@ -99,21 +100,27 @@ impl Lives {
         hour: SimTime,
         all: &mut Vec<Viewing>,
     ) {
-        let habits = world.habits();
-        let hour = Hour {
-            world,
-            model,
-            branch,
-            begin: hour,
-            rate: libm::pow(busyness(hour), habits.rhythm) / 720.0,
-            moment: habits.moment(day_of_term(hour)),
-        };
+        let hour = Hour::new(world, model, branch, hour);
         for place in 0..self.heads.len() {
-            self.play(place, &hour, all);
+            self.play(place, &hour, None, all);
         }
     }
 
-    fn play(&mut self, place: usize, now: &Hour<'_>, all: &mut Vec<Viewing>) {
+    /// As [`Lives::play_hour`], under the influence of a service's lists.
+    pub fn play_hour_under(
+        &mut self,
+        (world, model, branch): (&World, &dyn ViewerModel, &Branch),
+        hour: SimTime,
+        sway: &mut Sway,
+        all: &mut Vec<Viewing>,
+    ) {
+        let hour = Hour::new(world, model, branch, hour);
+        for place in 0..self.heads.len() {
+            self.play(place, &hour, Some(sway), all);
+        }
+    }
+
+    fn play(&mut self, place: usize, now: &Hour<'_>, mut sway: Option<&mut Sway>, all: &mut Vec<Viewing>) {
         let (world, hour) = (now.world, now.begin);
         let user = UserId(self.first.0 + place as u32);
         let Some(activity) = world.activity(user) else {
@@ -129,9 +136,12 @@ impl Lives {
         if count == 0 {
             return;
         }
-        let Some(taste) = world.taste(user) else {
+        let Some(mut taste) = world.taste(user) else {
             return;
         };
+        if let Some(sway) = &sway {
+            taste.lean(sway.leaning(user));
+        }
         let mut starts = [0_i64; MOST_STARTS];
         let starts = &mut starts[..count.min(MOST_STARTS)];
         for start in starts.iter_mut() {
@@ -140,25 +150,32 @@ impl Lives {
         starts.sort_unstable();
         let guest = world.guest(user);
         for start in starts {
-            if *start < self.busy_until[place] {
+            let is_gone = sway.as_deref().is_some_and(|sway| sway.gone(user).is_some());
+            if is_gone || *start < self.busy_until[place] {
                 continue;
             }
             let is_guest = draws.chance(GUEST_SESSIONS);
             let taste = guest.as_ref().filter(|_| is_guest).unwrap_or(&taste);
-            let on = Occasion::new(world, user, taste, &now.moment, hour);
+            let looked = sway.as_deref_mut().map_or(Looked::Not, |sway| {
+                let at = SimTime::from_seconds(*start);
+                sway.look(world, now.model, (user, taste, &now.moment), at, self.seen(place))
+            });
+            let mut on = Occasion::new(world, user, taste, &now.moment, hour);
+            on.fame = sway.as_deref().map(Sway::fame);
             let repeats = draws.chance(world.habits().repeat);
             let again = self
                 .seen(place)
                 .recent(draws.unit())
                 .filter(|movie| repeats && world.felt(user, taste, *movie) > LIKED);
-            let movie = match again {
-                Some(movie) => movie,
-                None => now.model.choose(on, self.seen(place), &mut draws),
+            let (movie, is_new) = match (looked, again) {
+                (Looked::Took(movie), _) => (movie, true),
+                (_, Some(movie)) => (movie, false),
+                _ => (now.model.choose(on, self.seen(place), &mut draws), true),
             };
             let minutes = now.model.watch(on, movie, &mut draws);
             let stars = now.model.rate(on, (movie, minutes), &mut draws);
             let is_first = joined.is_some() && self.heads[place] == NONE;
-            if again.is_none() {
+            if is_new {
                 self.remember(place, movie);
             }
             self.busy_until[place] = *start + i64::from(minutes) * 60 + 60;
@@ -208,6 +225,20 @@ struct Hour<'h> {
     /// Viewings an hour for each viewing in thirty days.
     rate: f64,
     moment: Moment,
+}
+
+impl<'h> Hour<'h> {
+    fn new(world: &'h World, model: &'h dyn ViewerModel, branch: &'h Branch, begin: SimTime) -> Self {
+        let habits = world.habits();
+        Self {
+            world,
+            model,
+            branch,
+            begin,
+            rate: libm::pow(busyness(begin), habits.rhythm) / 720.0,
+            moment: habits.moment(day_of_term(begin)),
+        }
+    }
 }
 
 /// Returns the day of the term, counted from 0, with its fraction; days before the term are negative.

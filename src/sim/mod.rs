@@ -6,11 +6,13 @@
 mod life;
 mod reaction;
 mod stream;
+mod sway;
 mod viewer;
 
 pub use life::{Lives, Seen, day_of_term};
 pub use reaction::{Reaction, Shown, react};
 pub use stream::{Played, SimulateSpec, simulate};
+pub use sway::{Fame, Sway};
 pub use viewer::{MnlViewer, Occasion, ViewerModel, Viewing};
 
 use crate::event::SimTime;

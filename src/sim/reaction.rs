@@ -4,7 +4,7 @@ use super::life::day_of_term;
 use super::viewer::{Occasion, ViewerModel, Viewing};
 use crate::event::SimTime;
 use crate::seed::Branch;
-use crate::world::{MovieIndex, UserId, World};
+use crate::world::{Moment, MovieIndex, Taste, UserId, World};
 
 /// A list as it is put before a viewer.
 #[derive(Debug, Clone, Copy)]
@@ -32,25 +32,22 @@ pub struct Reaction {
 
 /// Shows a list to a viewer; none when they take nothing, or when there is no such user.
 ///
-/// The viewer goes down the list: they look at place k with probability k^-0.8, take what they look at with the probability
-/// that the truth gives it ([`World::acceptance`]), and stop at the first movie taken. A movie that was seen, or stands in
-/// the list a second time, is not taken.
+/// The viewer looks at place k with probability k^-0.8 and takes what of that pulls them most, or nothing
+/// ([`ViewerModel::take`]). A movie that was seen, or stands in the list a second time, is not taken.
 pub fn react(world: &World, model: &dyn ViewerModel, branch: &Branch, shown: Shown<'_>) -> Option<Reaction> {
     let taste = world.taste(shown.user)?;
-    let mut accepted = world.acceptance(shown.user, shown.list);
-    for (place, movie) in shown.list.iter().enumerate() {
-        if shown.seen.contains(movie) || shown.list[..place].contains(movie) {
-            accepted[place] = 0.0;
-        }
-    }
+    let moment = world.habits().moment(day_of_term(shown.at));
+    let level = world.acceptance_level(shown.user)?;
+    let pulls: Vec<f64> = pulls(world, (&taste, level, &moment), shown.list, |movie| {
+        shown.seen.contains(&movie)
+    });
     let mut draws = branch.at(u64::from(shown.user.0) << 32 | u64::from(shown.occasion));
-    let place = model.take(world, &accepted, &mut draws)?;
+    let place = model.take(world, &pulls, &mut draws)?;
     let movie = shown.list[place];
     // Minutes and stars have draws of their own, so that they do not depend on the length of the list.
     let mut draws = branch
         .branch("watching")
         .at(u64::from(shown.user.0) << 32 | u64::from(movie.0));
-    let moment = world.habits().moment(day_of_term(shown.at));
     let on = Occasion::new(world, shown.user, &taste, &moment, shown.at);
     let minutes = model.watch(on, movie, &mut draws);
     let stars = model.rate(on, (movie, minutes), &mut draws);
@@ -63,4 +60,21 @@ pub fn react(world: &World, model: &dyn ViewerModel, branch: &Branch, shown: Sho
         is_first: false,
     };
     Some(Reaction { place, viewing })
+}
+
+/// How far the pull of each movie of a list is above a viewer's level; minus infinity for what was seen or stands there twice.
+pub(super) fn pulls(
+    world: &World,
+    (taste, level, moment): (&Taste, f64, &Moment),
+    list: &[MovieIndex],
+    seen: impl Fn(MovieIndex) -> bool,
+) -> Vec<f64> {
+    list.iter()
+        .enumerate()
+        .map(|(rank, movie)| {
+            let is_new = !seen(*movie) && !list[..rank].contains(movie);
+            let pull = is_new.then(|| world.pull_shown(taste, moment, *movie)).flatten();
+            pull.map_or(f64::NEG_INFINITY, |pull| pull - level)
+        })
+        .collect()
 }

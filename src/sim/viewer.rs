@@ -1,6 +1,7 @@
 //! One viewer: when they come, what they choose, how long they watch, whether they rate.
 
 use super::life::Seen;
+use super::sway::Fame;
 use crate::event::SimTime;
 use crate::seed::Draws;
 use crate::world::{GenreSet, Moment, MovieIndex, Taste, UserId, World};
@@ -48,6 +49,8 @@ pub struct Occasion<'o> {
     pub moment: &'o Moment,
     /// The hour of the day, 0 to 23.
     pub hour: u8,
+    /// How well known movies have become under the influence of a service, if there is one.
+    pub fame: Option<Fame<'o>>,
 }
 
 impl<'o> Occasion<'o> {
@@ -59,6 +62,7 @@ impl<'o> Occasion<'o> {
             taste,
             moment,
             hour: at.seconds().div_euclid(3600).rem_euclid(24) as u8,
+            fame: None,
         }
     }
 }
@@ -69,8 +73,9 @@ pub trait ViewerModel: Sync {
     fn choose(&self, on: Occasion<'_>, seen: Seen<'_>, draws: &mut Draws) -> MovieIndex;
     /// Looks at a recommended list, best first, and returns the place (from 0) of the movie that is taken, if any.
     ///
-    /// `accepted` holds for each place the probability that the viewer takes it when they look at it.
-    fn take(&self, world: &World, accepted: &[f64], draws: &mut Draws) -> Option<usize>;
+    /// `pulls` holds for each place how far, in logits, the movie's pull is above the viewer's level
+    /// ([`World::acceptance_level`]); minus infinity for what is not to be taken.
+    fn take(&self, world: &World, pulls: &[f64], draws: &mut Draws) -> Option<usize>;
     /// Returns how many minutes of a movie a viewer watches.
     fn watch(&self, on: Occasion<'_>, movie: MovieIndex, draws: &mut Draws) -> u16;
     /// Returns the stars that a viewer gives after some minutes, if they give any.
@@ -83,6 +88,9 @@ const CONSIDERED: usize = 64;
 const PROPOSAL: f64 = 0.6;
 /// The movies on the popular shelf.
 const SHELF: usize = 20;
+/// What having sat down to watch something adds to every movie of a list, in logits: the level of a viewer is that of a month
+/// and the whole catalogue, and few who open a list want nothing.
+const EAGER: f64 = 6.0;
 /// Hazard of leaving a movie a minute, in its first minutes and afterwards, and how satisfaction lowers it.
 const FIRST_MINUTES: f64 = 8.0;
 const HAZARD_FIRST: f64 = 0.06;
@@ -170,7 +178,8 @@ impl MnlViewer {
         }
         let shift = on.moment.gain(facts.genres)?;
         let is_more_of_the_same = last_genre == Some(facts.first_genre);
-        Some(shift - on.world.habits().fatigue * f64::from(u8::from(is_more_of_the_same)))
+        let fame = on.fame.map_or(0.0, |fame| f64::from(fame.gains[place]));
+        Some(shift + fame - on.world.habits().fatigue * f64::from(u8::from(is_more_of_the_same)))
     }
 
     /// Returns the best of the popular shelf with its utility, on the scale of the search: shown movies are noticed more,
@@ -207,6 +216,7 @@ impl ViewerModel for MnlViewer {
         if passes_shelf {
             best = self.on_shelf(on, seen, last_genre, draws);
         }
+        let most = on.moment.most() + on.fame.map_or(0.0, |fame| f64::from(fame.most));
         let log_considered = libm::log(CONSIDERED as f64);
         let mut round = 0;
         // A catalogue smaller than what somebody has seen would never give a new movie: after some rounds a repeat is taken.
@@ -224,7 +234,7 @@ impl ViewerModel for MnlViewer {
                 on.world.pull(on.taste, MovieIndex(place as u32)) - log_proposal - log_considered
             });
             for ((place, pull), luck) in places.into_iter().zip(pulls).zip(luck) {
-                if pull + gumbel_bound(luck) + on.moment.most() <= best.0 {
+                if pull + gumbel_bound(luck) + most <= best.0 {
                     continue;
                 }
                 let Some(adds) = self.adds(on, last_genre, place) else {
@@ -244,18 +254,18 @@ impl ViewerModel for MnlViewer {
         best.1
     }
 
-    fn take(&self, world: &World, accepted: &[f64], draws: &mut Draws) -> Option<usize> {
+    fn take(&self, world: &World, pulls: &[f64], draws: &mut Draws) -> Option<usize> {
         let position = world.habits().position;
+        let mut best = (gumbel(draws.open_unit()), None);
         // Two draws for every place, looked at or not, so that swapping two movies leaves the other places' luck alone.
-        let mut taken = None;
-        for (place, probability) in accepted.iter().enumerate() {
+        for (place, pull) in pulls.iter().enumerate() {
             let looks = draws.chance(libm::pow(place as f64 + 1.0, -position));
-            let likes = draws.chance(*probability);
-            if taken.is_none() && looks && likes {
-                taken = Some(place);
+            let utility = pull + EAGER + gumbel(draws.open_unit());
+            if looks && utility > best.0 {
+                best = (utility, Some(place));
             }
         }
-        taken
+        best.1
     }
 
     fn watch(&self, on: Occasion<'_>, movie: MovieIndex, draws: &mut Draws) -> u16 {

@@ -1,5 +1,6 @@
 //! What viewers are in the habit of doing, and how taste moves with time: every mechanism by name, with a size that 0 switches off.
 
+use super::feedback::{Feedback, Strength};
 use super::genre::{GENRES, Genre, GenreSet};
 
 /// The sizes of all mechanisms of viewers. `docs/design/world.md` gives the formula and the source of each.
@@ -31,6 +32,8 @@ pub struct Habits {
     pub arriving: f64,
     /// How taste moves during the term.
     pub drifts: Vec<Drift>,
+    /// How strongly the lists that a service shows act back on its viewers.
+    pub feedback: Feedback,
 }
 
 impl Default for Habits {
@@ -49,6 +52,7 @@ impl Default for Habits {
             joining: 0.05,
             arriving: 0.1,
             drifts: Vec::new(),
+            feedback: Feedback::all(Strength::Mild),
         }
     }
 }
@@ -70,6 +74,7 @@ impl Habits {
             joining: 0.0,
             arriving: 0.0,
             drifts: Vec::new(),
+            feedback: Feedback::default(),
         }
     }
 

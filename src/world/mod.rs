@@ -3,6 +3,7 @@
 //! A world is a structure of arrays. Nothing in it depends on the order of asking or on the number of threads; a user's
 //! taste is not stored but drawn again from the user's own branch whenever it is needed.
 
+mod feedback;
 mod genre;
 mod habits;
 mod people;
@@ -13,6 +14,7 @@ mod words;
 
 use std::collections::HashMap;
 
+pub use feedback::{Feedback, Strength};
 pub use genre::{GENRES, Genre, GenreSet};
 pub use habits::{Drift, DriftKind, Habits, Moment};
 pub use people::{AGES, Gender, Occupation, User, UserId};
@@ -287,16 +289,20 @@ impl World {
         taste::enjoyment(&taste, &self.traits, &shifts, worth);
     }
 
-    /// Returns for each movie of a list the probability that a user takes it when they look at it; empty for a number that
-    /// is not given. The first factor of [`World::enjoyment`]: being shown a movie makes awareness of it irrelevant.
-    pub fn acceptance(&self, id: UserId, list: &[MovieIndex]) -> Vec<f64> {
-        let Some(taste) = self.taste(id) else {
-            return Vec::new();
-        };
+    /// Returns the threshold, in logits, at which a user would take as many movies of the whole catalogue as they watch in
+    /// thirty days; none for a number that is not given. It is the user's own and does not move with time.
+    pub fn acceptance_level(&self, id: UserId) -> Option<f64> {
+        let taste = self.taste(id)?;
         let moment = self.habits.moment(0.0);
         let shifts = |index: usize| self.shift(&moment, MovieIndex(index as u32));
-        let all = taste::acceptances(&taste, &self.traits, &shifts);
-        list.iter().map(|index| all[index.0 as usize]).collect()
+        Some(taste::level(&taste, &self.traits, &shifts))
+    }
+
+    /// Returns the pull, in logits, of a movie that is put before a viewer: being shown it makes awareness of it irrelevant.
+    /// None when the movie is not to be had.
+    pub fn pull_shown(&self, taste: &Taste, moment: &Moment, index: MovieIndex) -> Option<f64> {
+        let shift = self.shift(moment, index)?;
+        Some(taste.deserved_pull(&self.traits[index.0 as usize]) + shift)
     }
 
     /// Returns how satisfied a user truly is with a movie, standardised.

@@ -264,6 +264,13 @@ impl Taste {
         self.pull(movie) - f64::from(self.weights[0]) * (movie.appeal - movie.intrinsic)
     }
 
+    /// Moves the weights of the genres, in logits.
+    pub fn lean(&mut self, by: &[f32; GENRES]) {
+        for (weight, by) in self.weights[4..4 + GENRES].iter_mut().zip(by) {
+            *weight += by;
+        }
+    }
+
     /// Returns the user's weight of a genre.
     pub(super) fn genre_weight(&self, genre: Genre) -> f64 {
         f64::from(self.weights[4 + genre.index()])
@@ -329,17 +336,6 @@ pub(super) fn enjoyment(
     }
 }
 
-/// The probability that a user takes each movie when they look at it.
-pub(super) fn acceptances(
-    taste: &Taste,
-    movies: &[MovieTraits],
-    shift: &dyn Fn(usize) -> Option<f64>,
-) -> Vec<f64> {
-    let mut values: Vec<f64> = deserved_pulls(taste, movies, shift).collect();
-    accept(taste, &mut values);
-    values
-}
-
 /// The deserved pull of every movie, with what the time adds; what is not to be had pulls nobody.
 fn deserved_pulls(
     taste: &Taste,
@@ -354,10 +350,19 @@ fn deserved_pulls(
 /// Turns pulls into acceptance: `1 - exp(-exp(U - c))` with the deserved pull U and a level c at which the user would
 /// accept as many movies as they watch in thirty days.
 fn accept(taste: &Taste, pulls: &mut [f64]) {
-    let level = acceptance_level(pulls, taste.activity.min(pulls.len() as f64 / 4.0));
+    let level = level_of(taste, pulls);
     for pull in pulls {
         *pull = acceptance(*pull, level);
     }
+}
+
+fn level_of(taste: &Taste, pulls: &[f64]) -> f64 {
+    acceptance_level(pulls, taste.activity.min(pulls.len() as f64 / 4.0))
+}
+
+/// The level at which a user would accept as many movies as they watch in thirty days.
+pub(super) fn level(taste: &Taste, movies: &[MovieTraits], shift: &dyn Fn(usize) -> Option<f64>) -> f64 {
+    level_of(taste, &deserved_pulls(taste, movies, shift).collect::<Vec<f64>>())
 }
 
 fn acceptance(pull: f64, level: f64) -> f64 {

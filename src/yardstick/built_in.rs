@@ -3,7 +3,7 @@
 use super::{Dataset, Meeting, MovieRow, UserRow};
 use crate::seed::Key;
 use crate::sim::{term_start, viewings};
-use crate::world::{Gender, Genre, Profile, UserId, World};
+use crate::world::{Genre, Profile, UserId, World};
 
 /// A user with fewer meetings is left out, as MovieLens left them out.
 const LEAST_MEETINGS: usize = 20;
@@ -26,15 +26,7 @@ pub fn built_in_dataset(world: &World, key: &Key, users: u32, days: u32) -> Data
     };
     data.movies = world
         .movie_indices()
-        .map(|index| {
-            let movie = world.movie(index);
-            MovieRow {
-                id: movie.id.clone(),
-                year: movie.year,
-                genres: movie.genres.iter().map(|genre| genre.index() as u16).collect(),
-                runtime_min: Some(movie.runtime_min),
-            }
-        })
+        .map(|index| MovieRow::from(world.movie(index)))
         .collect();
     for id in order {
         if data.users.len() >= users as usize {
@@ -75,12 +67,7 @@ pub fn built_in_dataset(world: &World, key: &Key, users: u32, days: u32) -> Data
             continue;
         }
         data.meetings.extend(meetings);
-        data.users.push(UserRow {
-            id: id.0.to_string(),
-            is_female: Some(user.gender == Gender::Female),
-            age: Some(u16::from(user.age)),
-            occupation: Some(user.occupation.label().to_owned()),
-        });
+        data.users.push(UserRow::from(&user));
     }
     data.settle();
     data

@@ -24,6 +24,18 @@ const LAYERS: &[(&str, &[&str])] = &[
         "yardstick",
         &["seed", "world", "event", "scorecard", "metrics", "sim", "release"],
     ),
+    (
+        "twin",
+        &[
+            "seed",
+            "world",
+            "event",
+            "scorecard",
+            "metrics",
+            "sim",
+            "yardstick",
+        ],
+    ),
     ("sandbox", &["clock", "coursefile"]),
     ("traffic", &["clock", "seed", "exchange"]),
     ("stand_in", &["clock", "seed", "exchange", "traffic"]),
@@ -87,6 +99,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "report",
             "starter",
             "yardstick",
+            "twin",
         ],
     ),
 ];

@@ -74,7 +74,7 @@ fn a_user_that_is_not_given_has_no_worth_no_life_and_no_reaction() {
     for id in [UserId(0), UserId(11), UserId(u32::MAX)] {
         world.enjoyment(id, &mut worth);
         assert!(worth.is_empty());
-        assert!(world.acceptance(id, &[MovieIndex(0)]).is_empty());
+        assert!(world.acceptance_level(id).is_none());
         assert!(viewings(&world, &branch, id, term_start(), 3).is_empty());
     }
 }

@@ -29,12 +29,46 @@ pub fn bootstrap(
     level: f64,
     draws: &mut Draws,
 ) -> Option<Bootstrap> {
+    let (estimate, figures) = resampled(units, &figure, resamples, draws)?;
+    let percentile = between_tails(&figures, level)?;
+    let Interval { low, high, .. } = percentile;
+    Some(Bootstrap {
+        estimate,
+        percentile,
+        basic: Interval {
+            low: 2.0 * estimate - high,
+            high: 2.0 * estimate - low,
+            level,
+        },
+        bca: corrected(&figures, estimate, &left_out(units, &figure), level),
+    })
+}
+
+/// As [`bootstrap`], the percentile interval alone: without the jackknife it costs a fraction where units are many.
+pub fn percentile(
+    units: usize,
+    figure: impl Fn(&[usize]) -> f64,
+    resamples: usize,
+    level: f64,
+    draws: &mut Draws,
+) -> Option<Interval> {
+    let (_, figures) = resampled(units, &figure, resamples, draws)?;
+    between_tails(&figures, level)
+}
+
+/// Returns the figure on the data as it is, and the sorted figures of the resamples.
+fn resampled(
+    units: usize,
+    figure: &impl Fn(&[usize]) -> f64,
+    resamples: usize,
+    draws: &mut Draws,
+) -> Option<(f64, Vec<f64>)> {
     if units < 2 || resamples == 0 {
         return None;
     }
     let all: Vec<usize> = (0..units).collect();
     let estimate = figure(&all);
-    let mut drawn = all.clone();
+    let mut drawn = all;
     let mut figures = Vec::with_capacity(resamples);
     for _ in 0..resamples {
         for place in &mut drawn {
@@ -46,18 +80,13 @@ pub fn bootstrap(
         return None;
     }
     figures.sort_by(f64::total_cmp);
+    Some((estimate, figures))
+}
+
+fn between_tails(sorted: &[f64], level: f64) -> Option<Interval> {
     let tail = (1.0 - level) / 2.0;
-    let (low, high) = (interpolated(&figures, tail)?, interpolated(&figures, 1.0 - tail)?);
-    Some(Bootstrap {
-        estimate,
-        percentile: Interval { low, high, level },
-        basic: Interval {
-            low: 2.0 * estimate - high,
-            high: 2.0 * estimate - low,
-            level,
-        },
-        bca: corrected(&figures, estimate, &left_out(units, &figure), level),
-    })
+    let (low, high) = (interpolated(sorted, tail)?, interpolated(sorted, 1.0 - tail)?);
+    Some(Interval { low, high, level })
 }
 
 /// Returns the figure without each unit in turn (the jackknife).
