@@ -524,19 +524,22 @@ mod tests {
     #[test]
     fn habits_and_drifts_are_read_and_their_faults_told() {
         let head = "schema = 'reelworld/course/v1'\nname = 'x'\n";
-        let good = "[viewers]\nshelf = 0\n[[drift]]\nkind = 'gradual'\ngenre = 'Horror'\nsize = 0.5\nonset_day = 3\nend_day = 9\n";
+        let good = "[viewers]\nshelf = 0\n[feedback]\nleaving = 'strong'\n[[drift]]\nkind = 'gradual'\ngenre = 'Horror'\nsize = 0.5\nonset_day = 3\nend_day = 9\n";
         let course = Course::parse("course.toml", &format!("{head}{good}")).unwrap();
         assert_eq!(course.habits.shelf, 0.0);
         assert_eq!(course.habits.repeat, Habits::default().repeat);
+        assert_eq!(course.habits.feedback.leaving, Strength::Strong);
+        assert_eq!(course.habits.feedback.lock_in, Strength::Mild);
         assert_eq!(course.habits.drifts.len(), 1);
         assert_eq!(course.habits.drifts[0].kind, DriftKind::Gradual);
-        let bad = "[viewers]\nshelves = 1\nnight = -1\n[[drift]]\nkind = 'suden'\ngenre = 'Horor'\nonset_day = 9\nend_day = 3\n";
+        let bad = "[viewers]\nshelves = 1\nnight = -1\n[feedback]\nleaving = 'stron'\n[[drift]]\nkind = 'suden'\ngenre = 'Horor'\nonset_day = 9\nend_day = 3\n";
         let faults = Course::parse("course.toml", &format!("{head}{bad}"))
             .unwrap_err()
             .to_string();
         for told in [
             "course.toml:4:1:",
             "course.toml:5:9:",
+            "did you mean `strong`?",
             "did you mean `sudden`?",
             "did you mean `Horror`?",
             "the end is not after the onset",

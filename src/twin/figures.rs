@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::play::{Life, TwinSpec, window_from};
 use crate::metrics::beyond::gini_of;
-use crate::metrics::stats::bootstrap::percentile;
+use crate::metrics::stats::bootstrap::standard;
 use crate::scorecard::Interval;
 use crate::seed::{Branch, Key};
 use crate::world::{GENRES, Gender, MovieIndex, UserId, World};
 
 /// The resamples of every interval.
-const RESAMPLES: usize = 400;
+const RESAMPLES: usize = 200;
 /// The level of every interval.
 const LEVEL: f64 = 0.95;
 /// The number of others with whom each viewer is compared.
@@ -99,7 +99,7 @@ pub struct Figure {
     pub with: Option<f64>,
     /// The difference.
     pub difference: Option<f64>,
-    /// The interval of the difference over resampled viewers, the same in both twins.
+    /// The interval of the difference, by the spread of resampled viewers, the same in both twins.
     pub interval: Option<Interval>,
 }
 
@@ -230,7 +230,7 @@ fn figure(
         difference: found,
         interval: found.and_then(|_| {
             let mut draws = branch.branch(measure.name()).at(0);
-            percentile(women.len(), difference, RESAMPLES, LEVEL, &mut draws)
+            standard(women.len(), difference, RESAMPLES, LEVEL, &mut draws)
         }),
     }
 }
