@@ -314,6 +314,8 @@ fn habits(root: &Section<'_>) -> Habits {
             ("selection", &mut habits.selection, 5.0),
             ("joining", &mut habits.joining, 0.9),
             ("arriving", &mut habits.arriving, 1.0),
+            ("devices", &mut habits.devices, 10.0),
+            ("licence", &mut habits.licence, 100.0),
         ] {
             *value = section.number_in(key, 0.0..=most).unwrap_or(*value);
         }

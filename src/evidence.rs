@@ -181,6 +181,9 @@ pub struct CatalogueFacts {
     pub panel: u32,
     /// For each movie that was recommended: how many of them watched it, and its genres.
     pub movies: BTreeMap<String, (u32, Vec<String>)>,
+    /// What a play of each of them costs the company, in dollars, where the contract tells.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub costs: BTreeMap<String, f64>,
 }
 
 /// Why a bundle can't be written or read.

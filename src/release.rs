@@ -372,6 +372,8 @@ pub struct ReadRelease {
     pub movies: Vec<String>,
     /// The genres of each movie.
     pub genres: Vec<Vec<String>>,
+    /// What a play of each movie costs the company, in dollars, where its record tells.
+    pub costs: Vec<Option<f64>>,
     /// The users: number, and attribute and group for comparisons.
     pub users: BTreeMap<u32, BTreeMap<String, String>>,
     /// What each user had watched.
@@ -446,6 +448,7 @@ impl ReadRelease {
                     .map(str::to_owned)
                     .collect(),
             );
+            release.costs.push(movie["cost"].as_f64());
             Ok(())
         })?;
         each_json(&dir.join("users.jsonl"), &mut |user| {

@@ -638,7 +638,18 @@ fn lists(run: &Run<'_>, parts: &Parts<'_>, findings: &mut Findings) {
     );
     add("diversity.ild", beyond::ild_jaccard(&lists, &genres), why.clone());
     add("exposure.gini", beyond::gini(&exposure, size), why.clone());
-    add("exposure.top_share", top_shares(&exposure).iter().sum(), why);
+    add(
+        "exposure.top_share",
+        top_shares(&exposure).iter().sum(),
+        why.clone(),
+    );
+    let costs: BTreeMap<u64, f64> = numbers
+        .iter()
+        .filter_map(|(id, number)| Some((*number, *facts.costs.get(id)?)))
+        .collect();
+    if let Some(cost) = beyond::cost_per_play(&exposure, &costs) {
+        add("cost.per_play", cost, why);
+    }
 }
 
 /// The shares of exposure of the twenty most exposed movies, the largest first.

@@ -23,7 +23,7 @@ use crate::sandbox::{
 };
 use crate::seed::Key;
 use crate::traffic::{DriveOptions, Population, Target, ask_once, drive, phases, schedule};
-use crate::world::{UserId, World};
+use crate::world::{Profile, UserId, World};
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -527,6 +527,9 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                     .map(|genre| genre.name().to_owned())
                     .collect();
                 facts.movies.insert(id.clone(), (count, genres));
+                if world.spec().profile == Profile::Current {
+                    facts.costs.insert(id.clone(), world.movie(index).cost_usd());
+                }
             }
         }
         Ground::Released(release) => {
@@ -564,6 +567,9 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                 facts
                     .movies
                     .insert(id.clone(), (count, release.genres[*place].clone()));
+                if let Some(cost) = release.costs[*place] {
+                    facts.costs.insert(id.clone(), cost);
+                }
             }
         }
     }

@@ -128,6 +128,11 @@ pub const MEASURES: &[MeasureInfo] = &[
         "share",
         "the share of all exposure that the twenty most exposed movies get",
     ),
+    census(
+        "cost.per_play",
+        "usd",
+        "what a play from the lists costs the company, by the exposure of their movies; not in the classic contract",
+    ),
 ];
 
 const fn fact(id: &'static str, about: &'static str) -> MeasureInfo {

@@ -27,6 +27,17 @@ pub fn exposure(lists: &[Vec<u64>]) -> BTreeMap<u64, f64> {
     exposure
 }
 
+/// What a play costs on average when items are played in proportion to their exposure; none where no exposed item has a price.
+pub fn cost_per_play(exposure: &BTreeMap<u64, f64>, costs: &BTreeMap<u64, f64>) -> Option<f64> {
+    let priced = || {
+        exposure
+            .iter()
+            .filter_map(|(item, exposure)| Some((exposure, costs.get(item)?)))
+    };
+    let total: f64 = priced().map(|(exposure, _)| exposure).sum();
+    (total > 0.0).then(|| priced().map(|(exposure, cost)| exposure * cost).sum::<f64>() / total)
+}
+
 /// Coverage: the share of the catalogue that is recommended to anybody.
 pub fn coverage(lists: &[Vec<u64>], catalogue: usize) -> f64 {
     recommended_counts(lists).len() as f64 / catalogue as f64
@@ -245,4 +256,20 @@ pub fn popularity_lift(
         watched,
         lift: (recommended - watched) / watched,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_most_decides_what_a_play_costs() {
+        let exposure = exposure(&[vec![1, 2], vec![1, 3]]);
+        let costs = BTreeMap::from([(1, 0.10), (2, 0.02)]);
+        // Two first places, and one second place of 1 / log2(3); the third movie has no price.
+        let second = 1.0 / libm::log2(3.0);
+        let wanted = (2.0 * 0.10 + second * 0.02) / (2.0 + second);
+        assert!((cost_per_play(&exposure, &costs).unwrap() - wanted).abs() < 1e-12);
+        assert_eq!(cost_per_play(&exposure, &BTreeMap::new()), None);
+    }
 }

@@ -58,6 +58,7 @@ pub(super) fn value(number: f64, unit: &str) -> String {
         "ms" => format!("{} ms", millis(number)),
         "rps" => format!("{number:.1}/s"),
         "bits" => format!("{number:.2} bits"),
+        "usd" => format!("${number:.3}"),
         "fact" => if number >= 1.0 { "yes" } else { "no" }.to_owned(),
         _ => format!("{number:.3}"),
     }

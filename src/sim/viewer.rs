@@ -67,6 +67,21 @@ impl<'o> Occasion<'o> {
     }
 }
 
+impl Occasion<'_> {
+    /// Tells whether the viewer watches on a phone this hour; a hash decides, as it needs no draw of its own.
+    pub fn is_on_phone(&self) -> bool {
+        let hour = (self.moment.day * 24.0).floor() as i64 as u32;
+        let mixed = (self.user.0 ^ hour.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x85eb_ca6b);
+        let mixed = (mixed ^ mixed >> 15).wrapping_mul(0xc2b2_ae35);
+        let share = if DAY.contains(&self.hour) {
+            PHONES_BY_DAY
+        } else {
+            PHONES_BY_NIGHT
+        };
+        f64::from(mixed ^ mixed >> 16) < share * 4_294_967_296.0
+    }
+}
+
 /// How viewers decide: the seam behind which richer behaviour goes.
 pub trait ViewerModel: Sync {
     /// Chooses a movie that was not seen, by the viewer's own discovery.
@@ -97,6 +112,10 @@ const HAZARD_FIRST: f64 = 0.06;
 const HAZARD_LATER: f64 = 0.0025;
 /// The runtime at which the hazard of leaving is as fitted.
 const USUAL_RUNTIME: f64 = 108.0;
+/// The share of viewings on a phone from 6 to 18 o'clock, and in the evening and at night.
+const PHONES_BY_DAY: f64 = 0.6;
+const PHONES_BY_NIGHT: f64 = 0.25;
+const DAY: std::ops::Range<u8> = 6..18;
 /// The hours in which viewers tire.
 const NIGHT_FROM: u8 = 23;
 const NIGHT_UNTIL: u8 = 5;
@@ -274,10 +293,11 @@ impl ViewerModel for MnlViewer {
         let felt = on.world.felt(on.user, on.taste, movie);
         let is_night = on.hour >= NIGHT_FROM || on.hour < NIGHT_UNTIL;
         let tired = 1.0 + habits.night * f64::from(u8::from(is_night));
+        let restless = 1.0 + habits.devices * f64::from(u8::from(on.is_on_phone()));
         let long = libm::pow(f64::from(runtime) / USUAL_RUNTIME, habits.long);
         let patience = draws.exponential();
-        let first = HAZARD_FIRST * tired * libm::exp(-0.9 * felt);
-        let later = HAZARD_LATER * tired * long * libm::exp(-0.6 * felt);
+        let first = HAZARD_FIRST * tired * restless * libm::exp(-0.9 * felt);
+        let later = HAZARD_LATER * tired * restless * long * libm::exp(-0.6 * felt);
         let minutes = if patience < FIRST_MINUTES * first {
             patience / first
         } else {

@@ -30,6 +30,10 @@ pub struct Habits {
     pub joining: f64,
     /// The share of this year's movies that come out during the term.
     pub arriving: f64,
+    /// How much sooner a movie is left on a phone, as the factor on the hazard of leaving less 1.
+    pub devices: f64,
+    /// The factor on what the company pays for a play; 0 makes all movies free.
+    pub licence: f64,
     /// How taste moves during the term.
     pub drifts: Vec<Drift>,
     /// How strongly the lists that a service shows act back on its viewers.
@@ -51,6 +55,8 @@ impl Default for Habits {
             selection: 1.0,
             joining: 0.05,
             arriving: 0.1,
+            devices: 0.0,
+            licence: 1.0,
             drifts: Vec::new(),
             feedback: Feedback::all(Strength::Mild),
         }
@@ -73,6 +79,8 @@ impl Habits {
             selection: 0.0,
             joining: 0.0,
             arriving: 0.0,
+            devices: 0.0,
+            licence: 0.0,
             drifts: Vec::new(),
             feedback: Feedback::default(),
         }

@@ -143,6 +143,9 @@ impl World {
     /// Gives its viewers other habits; users, movies and tastes stay the same.
     #[must_use]
     pub fn with_habits(mut self, habits: Habits) -> Self {
+        for movie in &mut self.movies {
+            movie.details.licence = habits.licence;
+        }
         self.habits = habits;
         self
     }

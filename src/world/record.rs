@@ -43,6 +43,8 @@ pub(super) struct Details {
     collection: bool,
     homepage: bool,
     cost: f64,
+    /// The factor that the course puts on it.
+    pub(super) licence: f64,
 }
 
 const LANGUAGES: [(&str, &str, &str, &str); 8] = [
@@ -99,11 +101,17 @@ impl Details {
             collection: draws.chance(0.1),
             homepage: draws.chance(0.2),
             cost: ((0.02 + 0.1 * draws.unit() + 0.02 * quality.max(0.0)) * 1000.0).round() / 1000.0,
+            licence: 1.0,
         }
     }
 }
 
 impl Movie {
+    /// Returns what the company pays for a play, in dollars; in `current` its record says so.
+    pub fn cost_usd(&self) -> f64 {
+        (self.details.cost * self.details.licence * 1000.0).round() / 1000.0
+    }
+
     /// Returns the record that the company's API answers with. In `classic`, scalars other than `tmdb_id` and `runtime`
     /// are strings, what is missing is `"null"` and no collection is `{}`; `current` has proper types and `cost`.
     pub fn to_json(&self, profile: Profile) -> Value {
@@ -178,7 +186,7 @@ impl Movie {
         put("vote_average", scalar(Value::from(details.vote_average)));
         put("vote_count", scalar(Value::from(details.vote_count)));
         if profile == Profile::Current {
-            put("cost", Value::from(details.cost));
+            put("cost", Value::from(self.cost_usd()));
         }
         Value::Object(record)
     }

@@ -140,6 +140,61 @@ fn viewers_leave_sooner_at_night_and_long_movies_sooner() {
 }
 
 #[test]
+fn on_a_phone_movies_are_left_sooner_and_phones_are_for_the_day() {
+    let habits = |devices| Habits {
+        rhythm: 0.0,
+        devices,
+        ..Habits::none()
+    };
+    let finished = |(world, lives): &(World, Vec<Vec<Viewing>>), hours: std::ops::Range<i64>| {
+        let of: Vec<&Viewing> = lives
+            .iter()
+            .flatten()
+            .filter(|viewing| hours.contains(&hour(viewing.at)))
+            .collect();
+        let done = of
+            .iter()
+            .filter(|viewing| viewing.minutes == world.movie(viewing.movie).runtime_min);
+        done.count() as f64 / of.len() as f64
+    };
+    let (off, on) = (lives(habits(0.0)), lives(habits(2.0)));
+    let lost = |hours: std::ops::Range<i64>| finished(&off, hours.clone()) - finished(&on, hours);
+    let (by_day, by_night) = (lost(6..18), lost(18..24));
+    assert!(by_night > 0.02, "{by_night}");
+    assert!(by_day > by_night + 0.05, "{by_day} {by_night}");
+}
+
+#[test]
+fn the_course_says_what_a_play_costs() {
+    let world = |licence| {
+        let spec = WorldSpec {
+            users: 10,
+            movies: 60,
+            profile: Profile::Current,
+        };
+        World::new(&Key::from_seed(1), spec, 1).with_habits(Habits {
+            licence,
+            ..Habits::default()
+        })
+    };
+    let (usual, dear, free) = (world(1.0), world(3.0), world(0.0));
+    for index in usual.movie_indices() {
+        let cost = |world: &World| {
+            world.movie(index).to_json(Profile::Current)["cost"]
+                .as_f64()
+                .unwrap()
+        };
+        assert!((0.02..=0.25).contains(&cost(&usual)), "{}", cost(&usual));
+        assert!(
+            (cost(&dear) - 3.0 * cost(&usual)).abs() < 0.0015,
+            "rounded to a tenth of a cent"
+        );
+        assert_eq!(cost(&free), 0.0);
+        assert!(usual.movie(index).to_json(Profile::Classic).get("cost").is_none());
+    }
+}
+
+#[test]
 fn without_rhythm_all_hours_are_alike_and_with_it_evenings_are_full() {
     let evening = |rhythm| {
         let (_, lives) = lives(Habits {
