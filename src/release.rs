@@ -174,6 +174,15 @@ impl Release {
             .map_or(&[], |troubles| troubles.truths.as_slice())
     }
 
+    /// Returns what the log that is written tells as watched, in order of time: troubles of viewings included, faults of
+    /// lines not.
+    pub fn told(&self) -> Vec<Viewing> {
+        match &self.troubles {
+            None => self.viewings.clone(),
+            Some(troubles) => troubles.logged.iter().map(|logged| logged.viewing).collect(),
+        }
+    }
+
     /// Returns the first moment of the log.
     pub fn start(&self) -> SimTime {
         term_start().plus_seconds(-i64::from(self.spec.days) * 86_400)

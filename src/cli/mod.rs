@@ -11,6 +11,7 @@ mod run;
 mod simulate;
 mod ui;
 mod world;
+mod world_attacks;
 mod world_truth;
 
 use std::process::ExitCode;

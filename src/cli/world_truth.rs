@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::feedback;
 use super::simulate::available;
 use super::ui::{Failure, Stop, Ui};
+use super::world_attacks::add_standings;
 use crate::course::{Course, CourseFiles};
 use crate::release::Release;
 use crate::seed::Key;
@@ -27,7 +28,7 @@ pub(super) fn truth(args: &WorldTruth, files: &CourseFiles, ui: &Ui, stop: &Stop
     let key = args
         .only
         .is_none_or(|part| part == TruthPart::Troubles)
-        .then(|| answer_key(&course, args.requests));
+        .then(|| answer_key(&course, args.requests, ui));
     let effects = if args.only == Some(TruthPart::Troubles) {
         None
     } else {
@@ -59,8 +60,10 @@ fn troubles(key: &AnswerKey) -> String {
     key.troubles.iter().map(entry).collect()
 }
 
-fn answer_key(course: &Course, requests: bool) -> AnswerKey {
+fn answer_key(course: &Course, requests: bool, ui: &Ui) -> AnswerKey {
     let (world, release) = play(course, requests, &course.troubles);
+    let mut truths = release.truths().to_vec();
+    add_standings(&world, course, &release, &mut truths, ui);
     AnswerKey::new(
         &world,
         course.practice,
@@ -69,7 +72,7 @@ fn answer_key(course: &Course, requests: bool) -> AnswerKey {
             course.release.days,
             release.viewings.len() as u64,
         ),
-        release.truths().to_vec(),
+        truths,
     )
 }
 
@@ -137,8 +140,11 @@ fn entry(truth: &Truth) -> String {
         }
     }
     for effect in &truth.effects {
+        let change = effect.change.map_or_else(String::new, |[low, high]| {
+            format!(" (a change of {low:.3} to {high:.3})")
+        });
         text += &format!(
-            "  {}: {:.3} without, {:.3} with\n",
+            "  {}: {:.3} without, {:.3} with{change}\n",
             effect.measure, effect.without, effect.with
         );
     }

@@ -105,15 +105,20 @@ pub struct Effect {
     /// What a formula predicts for the log with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted: Option<f64>,
+    /// The 95 % interval of with less without, over users, where only some were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<[f64; 2]>,
 }
 
 impl Effect {
-    fn new(measure: &str, without: f64, with: f64) -> Self {
+    /// Makes an effect that is counted: nothing is predicted, and nothing sampled.
+    pub fn new(measure: &str, without: f64, with: f64) -> Self {
         Self {
             measure: measure.to_owned(),
             without,
             with,
             predicted: None,
+            change: None,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::event::SimTime;
 use crate::seed::{Branch, Key};
 use crate::sim::{Lives, MnlViewer, Sway, Viewing, day_of_term, term_start};
-use crate::world::{GENRES, Genre, MovieIndex, Profile, UserId, World};
-use crate::yardstick::{Algorithm, Dataset, Meeting, MovieRow, Ranker, UserRow};
+use crate::world::{GENRES, MovieIndex, UserId, World};
+use crate::yardstick::{Algorithm, Dataset, Ranker, log_dataset};
 
 /// The movies in a list.
 const LIST: usize = 20;
@@ -182,7 +182,7 @@ fn recommend(
     now: SimTime,
     sway: &mut Sway,
 ) {
-    let data = dataset(world, users, watched);
+    let data = log_dataset(world, users, watched);
     let ranker = service.learn(&data, branch);
     let day = day_of_term(now);
     let to_be_had: Vec<bool> = world
@@ -208,38 +208,6 @@ fn recommend(
         let list = order.into_iter().map(|movie| MovieIndex(movie as u32)).collect();
         sway.show(world, *user, list);
     }
-}
-
-fn dataset(world: &World, users: &[UserId], watched: &[Viewing]) -> Dataset {
-    let five = |stars: u8| match world.spec().profile {
-        Profile::Classic => f32::from(stars),
-        Profile::Current => f32::from(stars.div_ceil(2)),
-    };
-    let mut data = Dataset {
-        name: "twin".to_owned(),
-        genres: Genre::all().map(|genre| genre.name().to_owned()).collect(),
-        users: users
-            .iter()
-            .filter_map(|id| world.user(*id))
-            .map(|user| UserRow::from(&user))
-            .collect(),
-        movies: world
-            .movie_indices()
-            .map(|index| MovieRow::from(world.movie(index)))
-            .collect(),
-        meetings: watched
-            .iter()
-            .map(|viewing| Meeting {
-                user: viewing.user.0 - 1,
-                movie: viewing.movie.0,
-                at: viewing.at.seconds(),
-                minutes: Some(viewing.minutes),
-                stars: viewing.stars.map(five),
-            })
-            .collect(),
-    };
-    data.settle();
-    data
 }
 
 /// Returns the first day of the term that figures are taken from: its second half, when the loop has gone round.

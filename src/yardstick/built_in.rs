@@ -1,9 +1,11 @@
-//! The built-in world's own log, played for measuring.
+//! The built-in world's own log in plain form, played for measuring or as it was released.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Dataset, Meeting, MovieRow, UserRow};
 use crate::seed::Key;
-use crate::sim::{term_start, viewings};
-use crate::world::{Genre, Profile, UserId, World};
+use crate::sim::{Viewing, term_start, viewings};
+use crate::world::{Gender, Genre, Profile, UserId, World};
 
 /// A user with fewer meetings is left out, as MovieLens left them out.
 const LEAST_MEETINGS: usize = 20;
@@ -19,15 +21,7 @@ pub fn built_in_dataset(world: &World, key: &Key, users: u32, days: u32) -> Data
     let mut order: Vec<UserId> = world.user_ids().collect();
     branch.branch("users").at(0).shuffle(&mut order);
     let start = term_start().plus_seconds(-i64::from(days) * 86_400);
-    let mut data = Dataset {
-        name: "built-in".to_owned(),
-        genres: Genre::all().map(|genre| genre.name().to_owned()).collect(),
-        ..Dataset::default()
-    };
-    data.movies = world
-        .movie_indices()
-        .map(|index| MovieRow::from(world.movie(index)))
-        .collect();
+    let mut data = catalogue(world);
     for id in order {
         if data.users.len() >= users as usize {
             break;
@@ -37,10 +31,10 @@ pub fn built_in_dataset(world: &World, key: &Key, users: u32, days: u32) -> Data
         if expected < LEAST_MEETINGS as f64 / 2.0 {
             continue;
         }
-        let (Some(user), Some(taste)) = (world.user(id), world.taste(id)) else {
+        let Some(taste) = world.taste(id) else {
             continue;
         };
-        let mut met = std::collections::BTreeSet::new();
+        let mut met = BTreeSet::new();
         let place = data.users.len() as u32;
         let meetings: Vec<Meeting> = viewings(world, &lives, id, start, days)
             .into_iter()
@@ -50,27 +44,92 @@ pub fn built_in_dataset(world: &World, key: &Key, users: u32, days: u32) -> Data
                     .at(u64::from(id.0) << 32 | u64::from(viewing.movie.0))
                     .normal();
                 let stars = world.stars(id, &taste, viewing.movie, occasion);
-                let stars = match world.spec().profile {
-                    Profile::Classic => stars,
-                    Profile::Current => stars.div_ceil(2),
-                };
-                Meeting {
-                    user: place,
-                    movie: viewing.movie.0,
-                    at: viewing.at.seconds(),
-                    minutes: Some(viewing.minutes),
-                    stars: Some(f32::from(stars)),
-                }
+                meeting(
+                    world,
+                    place,
+                    Viewing {
+                        stars: Some(stars),
+                        ..viewing
+                    },
+                )
             })
             .collect();
         if meetings.len() < LEAST_MEETINGS {
             continue;
         }
         data.meetings.extend(meetings);
-        data.users.push(UserRow::from(&user));
+        data.users.push(user_row(world, id));
     }
     data.settle();
     data
+}
+
+/// Returns a log of viewings in plain form, with the stars that were given alone.
+///
+/// The users that are named come first and in their order, whether they watched anything or not; whoever else is in the log
+/// comes after them in the order of numbers.
+pub fn log_dataset(world: &World, users: &[UserId], viewings: &[Viewing]) -> Dataset {
+    let mut data = catalogue(world);
+    let mut places: BTreeMap<UserId, u32> = BTreeMap::new();
+    let others: BTreeSet<UserId> = viewings.iter().map(|viewing| viewing.user).collect();
+    for id in users.iter().copied().chain(others) {
+        let next = places.len() as u32;
+        places.entry(id).or_insert_with(|| {
+            data.users.push(user_row(world, id));
+            next
+        });
+    }
+    data.meetings = viewings
+        .iter()
+        .map(|viewing| meeting(world, places[&viewing.user], *viewing))
+        .collect();
+    data.settle();
+    data
+}
+
+/// A data set with all movies of a world's catalogue, and nobody who met them.
+fn catalogue(world: &World) -> Dataset {
+    let movies = world.movie_indices().map(|index| {
+        let movie = world.movie(index);
+        MovieRow {
+            id: movie.id.clone(),
+            year: movie.year,
+            genres: movie.genres.iter().map(|genre| genre.index() as u16).collect(),
+            runtime_min: Some(movie.runtime_min),
+        }
+    });
+    Dataset {
+        name: "built-in".to_owned(),
+        genres: Genre::all().map(|genre| genre.name().to_owned()).collect(),
+        movies: movies.collect(),
+        ..Dataset::default()
+    }
+}
+
+/// Returns what is known of a user; the number alone where the company has no record.
+fn user_row(world: &World, id: UserId) -> UserRow {
+    let user = world.user(id);
+    UserRow {
+        id: id.0.to_string(),
+        is_female: user.as_ref().map(|user| user.gender == Gender::Female),
+        age: user.as_ref().map(|user| u16::from(user.age)),
+        occupation: user.map(|user| user.occupation.label().to_owned()),
+    }
+}
+
+/// Returns a viewing as a meeting; ten stars are halved, upwards.
+fn meeting(world: &World, user: u32, viewing: Viewing) -> Meeting {
+    let five = |stars: u8| match world.spec().profile {
+        Profile::Classic => stars,
+        Profile::Current => stars.div_ceil(2),
+    };
+    Meeting {
+        user,
+        movie: viewing.movie.0,
+        at: viewing.at.seconds(),
+        minutes: Some(viewing.minutes),
+        stars: viewing.stars.map(five).map(f32::from),
+    }
 }
 
 #[cfg(test)]

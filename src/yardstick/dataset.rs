@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::world::{Gender, Movie, User};
-
 /// A user as far as a data set tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserRow {
@@ -17,17 +15,6 @@ pub struct UserRow {
     pub occupation: Option<String>,
 }
 
-impl From<&User> for UserRow {
-    fn from(user: &User) -> Self {
-        Self {
-            id: user.id.0.to_string(),
-            is_female: Some(user.gender == Gender::Female),
-            age: Some(u16::from(user.age)),
-            occupation: Some(user.occupation.label().to_owned()),
-        }
-    }
-}
-
 /// A movie as far as a data set tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MovieRow {
@@ -39,18 +26,6 @@ pub struct MovieRow {
     pub genres: Vec<u16>,
     /// Its length in minutes.
     pub runtime_min: Option<u16>,
-}
-
-impl From<&Movie> for MovieRow {
-    /// The genres' places are those of [`crate::world::Genre::all`].
-    fn from(movie: &Movie) -> Self {
-        Self {
-            id: movie.id.clone(),
-            year: movie.year,
-            genres: movie.genres.iter().map(|genre| genre.index() as u16).collect(),
-            runtime_min: Some(movie.runtime_min),
-        }
-    }
 }
 
 /// One user's first meeting with one movie.

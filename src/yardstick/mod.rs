@@ -9,8 +9,9 @@ mod rankers;
 mod sample;
 mod split;
 mod statistics;
+mod twin;
 
-pub use built_in::built_in_dataset;
+pub use built_in::{built_in_dataset, log_dataset};
 pub use compare::{Comparison, Row, Verdict, compare};
 pub use dataset::{Dataset, Meeting, MovieRow, UserRow};
 pub use evaluate::{Evaluated, K, RatingErrors, evaluate, kendall_tau, ladder, rating_errors};
@@ -22,3 +23,4 @@ pub use rankers::{Algorithm, BiasedFactors, Ranker};
 pub use sample::{REFERENCE_SIZE, Size, TooSmall, sample};
 pub use split::{Protocol, Split};
 pub use statistics::{Figure, statistics};
+pub use twin::{Shift, Standing, standings};

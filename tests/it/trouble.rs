@@ -11,6 +11,7 @@ use reelworld::trouble::{
     Accounts, Attack, Facts, Goal, Kind, Logged, Model, Plan, Scene, Size, Staged, Trouble, Truth,
 };
 use reelworld::world::{Profile, UserId, World, WorldSpec};
+use reelworld::yardstick::{Algorithm, log_dataset, standings};
 use serde_json::Value;
 
 /// The course of these tests: 1,000 users' log of thirty days, some 35,000 viewings and 15,000 ratings.
@@ -201,6 +202,17 @@ fn the_target_and_the_accounts_of_an_attack_are_found() {
         let (precision, recall) = precision_and_recall(&finding["accounts"], &truth["users"]);
         assert!(precision > 0.8 && recall > 0.95, "{model}: {precision} {recall}");
         assert_powered(&truth);
+        // And it was worth finding: the twin without it has the target elsewhere.
+        let effects = truth["effects"].as_array().unwrap();
+        for ranker in ["ItemAvg", "MFrating"] {
+            let name = format!("mean rank of the target by {ranker}");
+            let effect = effects.iter().find(|effect| effect["measure"] == name).unwrap();
+            let ends = [0, 1].map(|end| effect["change"][end].as_f64().unwrap());
+            match goal {
+                "promote" => assert!(ends[1] < -100.0, "{model}: {effect}"),
+                _ => assert!(ends[0] > 100.0, "{model}: {effect}"),
+            }
+        }
     }
 }
 
@@ -482,6 +494,7 @@ fn auc(values: &BTreeMap<u32, f64>, fake: &[u32]) -> f64 {
 #[test]
 fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
     let (company, key) = Company::play(4);
+    let mut seen = BTreeMap::new();
     for (model, range) in [
         (Model::Random, 0.95..=1.0),
         (Model::Average, 0.9..=1.0),
@@ -492,7 +505,7 @@ fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
         let (logged, truth) = company.attacked(&key, model);
         let found = auc(&rdma(&logged), &truth.users);
         let unlike = auc(&deg_sim(&logged), &truth.users);
-        println!("{}: AUC by RDMA {found:.3}, by DegSim {unlike:.3}", model.name());
+        seen.insert(model.name(), found);
         assert!(range.contains(&found), "{}: {found}", model.name());
         match model {
             Model::Random | Model::Average | Model::LoveHate => assert!(unlike > 0.9, "{unlike}"),
@@ -504,5 +517,56 @@ fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
         assert!(mean.with - mean.without > 0.8 && (mean.with - mean.predicted.unwrap()).abs() < 1e-9);
         let rank = &truth.effects[2];
         assert!(rank.with < rank.without, "{rank:?}");
+    }
+    let hardest = seen.remove("copied").unwrap();
+    assert!(
+        seen.values().all(|easier| easier - hardest > 0.25),
+        "{hardest} {seen:?}"
+    );
+}
+
+#[test]
+fn an_attack_of_the_usual_size_moves_its_target_in_every_model_and_nothing_else() {
+    let (company, key) = Company::play(4);
+    let without = log_dataset(&company.world, &company.users, &company.viewings);
+    let asked = [Algorithm::ItemAvg, Algorithm::MfRating, Algorithm::Pop];
+    for model in [
+        Model::Random,
+        Model::Average,
+        Model::Bandwagon,
+        Model::LoveHate,
+        Model::Copied,
+    ] {
+        let (logged, truth) = company.attacked(&key, model);
+        let told: Vec<Viewing> = logged.iter().map(|logged| logged.viewing).collect();
+        let twin: Vec<Viewing> = told
+            .iter()
+            .filter(|viewing| !truth.users.contains(&viewing.user.0))
+            .copied()
+            .collect();
+        assert!(twin == company.viewings, "{}", model.name());
+        let with = log_dataset(&company.world, &company.users, &told);
+        let target = company.world.movie_index(&truth.movies[0]).unwrap().0 as usize;
+        let branch = key.branch("twins");
+        // A movie that stood beside the target, and that nobody attacked.
+        let popularity = without.popularity();
+        let bystander = (0..popularity.len())
+            .filter(|movie| *movie != target)
+            .min_by_key(|movie| popularity[*movie].abs_diff(popularity[target]))
+            .unwrap();
+        let moved = standings(&without, &with, target, &asked, &branch);
+        let stayed = standings(&without, &with, bystander, &asked, &branch);
+        for (moved, stayed) in moved.iter().zip(&stayed) {
+            let (change, told) = (moved.rank.change.unwrap(), (model.name(), moved));
+            if moved.ranker == "Pop" {
+                assert!(change.high < -80.0, "{told:?}");
+            } else {
+                assert!(change.high < -100.0, "{told:?}");
+                assert!(moved.listed.without < 0.1 && moved.listed.with > 0.9, "{told:?}");
+            }
+            // Fillers touch it as well, by chance.
+            let aside = (stayed.rank.with - stayed.rank.without).abs();
+            assert!(aside < -change.high / 2.0, "{} {stayed:?}", model.name());
+        }
     }
 }
