@@ -127,8 +127,10 @@ impl Release {
             world,
             branch: &branch,
             users: &self.users,
+            everybody: false,
             start: self.start(),
             days: self.spec.days,
+            end: None,
             history: &|user| histories.get(&user).cloned().unwrap_or_default(),
         };
         let staged = Staged::new(plan, scene, &facts);
@@ -292,13 +294,13 @@ fn records(world: &World, logged: &[Logged], requests: bool) -> Vec<Record> {
     for Logged {
         viewing,
         pace_s,
-        asked,
+        request_ms,
     } in logged
     {
         let movie = &world.movie(viewing.movie).id;
         let last = i64::from(viewing.minutes) - 1;
         let user = viewing.user.0;
-        if requests && *asked {
+        if requests && request_ms.is_some() {
             let event = Event::Recommend {
                 server: RECOMMENDER.to_owned(),
                 status: 200,

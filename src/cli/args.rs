@@ -289,7 +289,10 @@ pub(super) enum RubricCommand {
 #[command(after_help = "Examples:
   reelworld simulate --users 20000 --movies 2000 --hours 2 --seed 7 --out movielog.csv
   reelworld simulate --users 1000000 --movies 27000 --hours 1 --seed 7 --out null --json
-  reelworld simulate --hours 1 --out - | head")]
+  reelworld simulate --hours 1 --out - | head
+  reelworld simulate --hours 48 --out movielog.csv --truth answer-key.json
+
+The troubles of course.toml are in the stream, whose first day is their day 0; those that begin after its end are not.")]
 pub(super) struct Simulate {
     /// Number of users
     #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -309,6 +312,12 @@ pub(super) struct Simulate {
     /// Threads to use; the bytes are the same for any number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
+    /// Leave out the troubles
+    #[arg(long, conflicts_with = "truth")]
+    pub(super) clean: bool,
+    /// File to write the answer key of the troubles to
+    #[arg(long, value_name = "FILE")]
+    pub(super) truth: Option<PathBuf>,
     /// Print counts and times as JSON (on standard error when the events go to standard output)
     #[arg(long)]
     pub(super) json: bool,

@@ -59,7 +59,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui, &stop),
         Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
         Command::Doctor(args) => course::doctor(&args, ui),
-        Command::Simulate(args) => simulate::run(&args, ui, &stop, clock),
+        Command::Simulate(args) => simulate::run(&args, &files, ui, &stop, clock),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "reelworld", &mut text);

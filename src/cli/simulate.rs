@@ -1,8 +1,9 @@
 //! `simulate`: the company's stream to a file, to the terminal or to nowhere, with counts and times.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -10,8 +11,10 @@ use super::args::Simulate;
 use super::exit::Exit;
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
+use crate::course::CourseFiles;
 use crate::seed::Key;
-use crate::sim::{self, SimulateSpec};
+use crate::sim::{self, Played, SimulateSpec};
+use crate::trouble::{AnswerKey, LineFaults, Plan, StreamScene, StreamTroubles};
 use crate::world::{Profile, World, WorldSpec};
 
 /// Why the stream ended before its time.
@@ -19,17 +22,31 @@ enum Ended {
     Interrupted,
     Reader,
     Disk(io::Error),
+    /// The answer key cannot be written.
+    Key(String),
 }
 
-pub(super) fn run(args: &Simulate, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Exit, Failure> {
+pub(super) fn run(
+    args: &Simulate,
+    files: &CourseFiles,
+    ui: &Ui,
+    stop: &Stop,
+    clock: Clock,
+) -> Result<Exit, Failure> {
     let threads = args.threads.map_or_else(available, usize::from);
     let key = Key::from_seed(args.seed);
+    let play = SimulateSpec {
+        start: sim::term_start(),
+        hours: args.hours,
+        threads,
+    };
     let spec = WorldSpec {
         users: args.users,
         movies: args.movies,
         profile: Profile::Classic,
     };
     let world = World::new(&key, spec, threads);
+    let plan = plan(args, files, play)?;
     let world_s = clock.elapsed().as_secs_f64();
     let to_stdout = args.out.as_os_str() == "-";
     let mut out: Option<Box<dyn Write>> = match args.out.as_os_str() {
@@ -42,26 +59,29 @@ pub(super) fn run(args: &Simulate, ui: &Ui, stop: &Stop, clock: Clock) -> Result
             Some(Box::new(BufWriter::with_capacity(1 << 20, file)))
         }
     };
-    let play = SimulateSpec {
-        start: sim::term_start(),
-        hours: args.hours,
-        threads,
-    };
-    let played = sim::simulate(&world, &key.branch("sim"), play, &mut |text: &[u8]| {
-        if stop.is_set() {
-            return Err(Ended::Interrupted);
-        }
-        let Some(out) = &mut out else { return Ok(()) };
-        out.write_all(text).map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Ended::Reader,
-            _ => Ended::Disk(error),
-        })
-    });
+    let played = tell(
+        &world,
+        &key,
+        &plan,
+        play,
+        args.truth.as_deref(),
+        &mut |text: &[u8]| {
+            if stop.is_set() {
+                return Err(Ended::Interrupted);
+            }
+            let Some(out) = &mut out else { return Ok(()) };
+            out.write_all(text).map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Ended::Reader,
+                _ => Ended::Disk(error),
+            })
+        },
+    );
     let flushed = out.as_mut().map_or(Ok(()), Write::flush);
     let played = match played {
         Ok(played) => played,
         Err(Ended::Interrupted) => return Ok(Exit::Interrupted),
         Err(Ended::Reader) => return Ok(Exit::Passed),
+        Err(Ended::Key(why)) => return Err(Failure::machine(why)),
         Err(Ended::Disk(error)) => {
             return Err(Failure::machine(format!(
                 "cannot write `{}`: {error}",
@@ -94,6 +114,65 @@ pub(super) fn run(args: &Simulate, ui: &Ui, stop: &Stop, clock: Clock) -> Result
             .map_err(|error| Failure::machine(error.to_string()))?;
     }
     Ok(Exit::Passed)
+}
+
+/// Returns the troubles of the course that begin within the stream.
+fn plan(args: &Simulate, files: &CourseFiles, play: SimulateSpec) -> Result<Plan, Failure> {
+    if args.clean {
+        return Ok(Plan::default());
+    }
+    let plan = files.course()?.troubles.within(play);
+    if let Some(line) = plan.last_line().filter(|line| *line > args.movies) {
+        return Err(Failure::usage(format!(
+            "the course's troubles name line {line} of the catalogue, and --movies is {}",
+            args.movies
+        ))
+        .hint("ask for as many movies as the course has, or leave its troubles out with --clean"));
+    }
+    Ok(plan)
+}
+
+/// Plays the stream with its troubles and writes their answer key; without any, nothing stands between it and the sink.
+fn tell(
+    world: &World,
+    key: &Key,
+    plan: &Plan,
+    play: SimulateSpec,
+    truth: Option<&Path>,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), Ended>,
+) -> Result<Played, Ended> {
+    let (lives, branch) = (key.branch("sim"), key.branch("trouble"));
+    if plan.is_empty() && truth.is_none() {
+        return sim::simulate(world, &lives, play, sink);
+    }
+    let scene = StreamScene::survey(plan, world, &lives, &branch, play);
+    let history = |user| scene.history(user);
+    let troubles = StreamTroubles::new(plan, &scene, &history);
+    let mut faults = LineFaults::new(plan, world, &branch, play.start, scene.days());
+    let played = if plan.has_faults() {
+        let mut out = Vec::new();
+        let played = sim::simulate_told(world, &lives, play, &troubles, &mut |text: &[u8]| {
+            out.clear();
+            faults.push_text(text, &mut out);
+            sink(&out)
+        })?;
+        out.clear();
+        faults.finish(&mut out);
+        sink(&out)?;
+        played
+    } else {
+        sim::simulate_told(world, &lives, play, &troubles, sink)?
+    };
+    let mut truths = troubles.truths();
+    truths.extend(faults.truths());
+    let log = (play.start, scene.days(), troubles.viewings());
+    let key = AnswerKey::new(world, true, log, truths);
+    if let Some(path) = truth {
+        let text = serde_json::to_string_pretty(&key).map_err(|error| Ended::Key(error.to_string()))?;
+        fs::write(path, text + "\n")
+            .map_err(|error| Ended::Key(format!("cannot write `{}`: {error}", path.display())))?;
+    }
+    Ok(played)
 }
 
 /// Returns the number of processors that this process may use.

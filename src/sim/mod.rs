@@ -11,9 +11,9 @@ mod viewer;
 
 pub use life::{Lives, Seen, day_of_term};
 pub use reaction::{Reaction, Shown, react};
-pub use stream::{Played, SimulateSpec, simulate};
+pub use stream::{Histories, Played, SimulateSpec, Teller, simulate, simulate_told, survey};
 pub use sway::{Fame, Sway};
-pub use viewer::{MnlViewer, Occasion, ViewerModel, Viewing};
+pub use viewer::{Logged, MnlViewer, Occasion, ViewerModel, Viewing};
 
 use crate::event::SimTime;
 use crate::seed::Branch;

@@ -1,7 +1,9 @@
 //! The company's stream: every viewer's lines in order of time, the same bytes for any number of threads.
 
+use std::ops::Range;
+
 use super::life::Lives;
-use super::viewer::{MnlViewer, Viewing};
+use super::viewer::{Logged, MnlViewer, Viewing};
 use crate::event::{
     SimTime, push_number, push_rate, push_recommend, push_time, push_watch_begin, push_watch_end,
 };
@@ -91,6 +93,38 @@ impl Line {
     }
 }
 
+impl SimulateSpec {
+    /// The first hour that is played, so that movies are under way when the stream begins.
+    fn lead(&self) -> SimTime {
+        self.start.plus_seconds(-LEAD_HOURS * 3600)
+    }
+
+    /// Returns the moment before which the stream ends.
+    pub fn end(&self) -> SimTime {
+        self.start.plus_seconds((self.hours * 3600.0).round() as i64)
+    }
+}
+
+/// What stands between what viewers do and what the stream tells of it.
+///
+/// Called by many threads, each with users of its own: what is told of one must not depend on the others, nor on the
+/// order of calls.
+pub trait Teller: Sync {
+    /// Appends what is told of what `users` began in the hour from `hour`, `began`, to `told`: both in the order of users.
+    ///
+    /// The ranges of all calls for an hour cover every number that a user may have, given or not.
+    fn tell(&self, users: Range<u32>, hour: SimTime, began: &[Viewing], told: &mut Vec<Logged>);
+}
+
+/// Tells all as it was.
+struct Plain;
+
+impl Teller for Plain {
+    fn tell(&self, _: Range<u32>, _: SimTime, began: &[Viewing], told: &mut Vec<Logged>) {
+        told.extend(began.iter().copied().map(Logged::from));
+    }
+}
+
 /// Plays the company and hands its lines to `sink` in order of time, many whole lines at once.
 ///
 /// Stops early when `sink` returns an error.
@@ -103,20 +137,33 @@ pub fn simulate<E>(
     spec: SimulateSpec,
     sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Played, E> {
+    simulate_told(world, branch, spec, &Plain, sink)
+}
+
+/// As [`simulate`], with what a teller makes of it.
+///
+/// # Errors
+/// The error of the sink.
+pub fn simulate_told<E>(
+    world: &World,
+    branch: &Branch,
+    spec: SimulateSpec,
+    teller: &dyn Teller,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Played, E> {
     let model = MnlViewer::new(world);
     let threads = spec.threads.max(1);
-    let seconds = (spec.hours * 3600.0).round() as i64;
-    let end = spec.start.plus_seconds(seconds);
+    let end = spec.end();
     let slate = top(world);
     let mut parts: Vec<Part> = split(world, threads);
     let mut played = Played::default();
-    let mut hour = spec.start.plus_seconds(-LEAD_HOURS * 3600);
+    let mut hour = spec.lead();
     while hour < end {
         let next = hour.plus_seconds(3600);
         let until = next.min(end);
         std::thread::scope(|scope| {
             for part in &mut parts {
-                scope.spawn(|| part.play(world, &model, branch, hour));
+                scope.spawn(|| part.play(world, &model, branch, hour, teller));
             }
         });
         if hour >= spec.start {
@@ -146,11 +193,65 @@ pub fn simulate<E>(
     Ok(played)
 }
 
+/// Plays the company as [`simulate`] does, and tells a teller alone.
+pub fn survey(world: &World, branch: &Branch, spec: SimulateSpec, teller: &dyn Teller) {
+    let model = MnlViewer::new(world);
+    std::thread::scope(|scope| {
+        for mut part in split(world, spec.threads.max(1)) {
+            let model = &model;
+            scope.spawn(move || {
+                let mut hour = spec.lead();
+                while hour < spec.end() {
+                    part.open.clear();
+                    part.play(world, model, branch, hour, teller);
+                    hour = hour.plus_seconds(3600);
+                }
+            });
+        }
+    });
+}
+
+/// Plays single users of a stream: the same lives that the stream has.
+#[derive(Debug)]
+pub struct Histories<'w> {
+    world: &'w World,
+    model: MnlViewer,
+    branch: &'w Branch,
+    spec: SimulateSpec,
+}
+
+impl<'w> Histories<'w> {
+    /// Makes the users of a stream ready to be played.
+    pub fn new(world: &'w World, branch: &'w Branch, spec: SimulateSpec) -> Self {
+        Self {
+            world,
+            model: MnlViewer::new(world),
+            branch,
+            spec,
+        }
+    }
+
+    /// Returns what a user begins to watch in the stream, in order of time.
+    pub fn of(&self, user: UserId) -> Vec<Viewing> {
+        let mut life = Lives::new(user, 1);
+        let mut all = Vec::new();
+        let mut hour = self.spec.lead();
+        while hour < self.spec.end() {
+            life.play_hour(self.world, &self.model, self.branch, hour, &mut all);
+            hour = hour.plus_seconds(3600);
+        }
+        all.retain(|viewing| viewing.at >= self.spec.start);
+        all
+    }
+}
+
 /// The viewers of one thread, and those of their viewings that still have lines to come.
 struct Part {
     lives: Lives,
+    /// The numbers of the viewers, those of nobody after the last one included.
+    users: Range<u32>,
     /// In the order of users and, for each, of time.
-    open: Vec<Viewing>,
+    open: Vec<Logged>,
     /// The lines of the hour, second by second, in the order of viewings.
     lines: Vec<Line>,
     /// Where the lines of each second begin, and where the last ones end.
@@ -158,36 +259,48 @@ struct Part {
     /// What every watch line of a viewing says between its time and its minute, and where each begins.
     prefixes: Vec<u8>,
     prefix_begins: Vec<u32>,
-    /// Room for the next hour's viewings.
+    /// Room for the next hour's viewings, and for what is told of them.
     scratch: Vec<Viewing>,
+    told: Vec<Logged>,
 }
 
 impl Part {
     fn new(first: UserId, count: u32) -> Self {
         Self {
             lives: Lives::new(first, count),
+            users: first.0..first.0 + count,
             open: Vec::new(),
             lines: Vec::new(),
             begins: Vec::new(),
             prefixes: Vec::new(),
             prefix_begins: Vec::new(),
             scratch: Vec::new(),
+            told: Vec::new(),
         }
     }
 
     /// Plays the hour; what begins in it is merged into what is under way, user by user.
-    fn play(&mut self, world: &World, model: &MnlViewer, branch: &Branch, hour: SimTime) {
+    fn play(
+        &mut self,
+        world: &World,
+        model: &MnlViewer,
+        branch: &Branch,
+        hour: SimTime,
+        teller: &dyn Teller,
+    ) {
         let under_way = std::mem::take(&mut self.open);
         self.scratch.clear();
         self.lives
             .play_hour(world, model, branch, hour, &mut self.scratch);
-        self.open.reserve(under_way.len() + self.scratch.len());
-        let mut new = self.scratch.iter().peekable();
-        for viewing in under_way {
-            while let Some(earlier) = new.next_if(|new| new.user < viewing.user) {
+        self.told.clear();
+        teller.tell(self.users.clone(), hour, &self.scratch, &mut self.told);
+        self.open.reserve(under_way.len() + self.told.len());
+        let mut new = self.told.iter().peekable();
+        for logged in under_way {
+            while let Some(earlier) = new.next_if(|new| new.viewing.user < logged.viewing.user) {
                 self.open.push(*earlier);
             }
-            self.open.push(viewing);
+            self.open.push(logged);
         }
         self.open.extend(new);
     }
@@ -199,8 +312,8 @@ impl Part {
         let profile = world.spec().profile;
         self.begins.clear();
         self.begins.resize(span as usize + 1, 0);
-        for viewing in &self.open {
-            for_lines(viewing, profile, base, span, |second, _, _| {
+        for logged in &self.open {
+            for_lines(logged, profile, base, span, |second, _, _| {
                 self.begins[second] += 1;
             });
         }
@@ -214,13 +327,13 @@ impl Part {
         self.lines.resize(total as usize, Line(0));
         self.prefixes.clear();
         self.prefix_begins.clear();
-        for (place, viewing) in self.open.iter().enumerate().rev() {
-            for_lines(viewing, profile, base, span, |second, kind, argument| {
+        for (place, logged) in self.open.iter().enumerate().rev() {
+            for_lines(logged, profile, base, span, |second, kind, argument| {
                 self.begins[second] -= 1;
                 self.lines[self.begins[second] as usize] = Line::new(place, kind, argument);
             });
         }
-        for viewing in &self.open {
+        for Logged { viewing, .. } in &self.open {
             self.prefix_begins.push(self.prefixes.len() as u32);
             self.prefixes.push(b',');
             push_number(u64::from(viewing.user.0), &mut self.prefixes);
@@ -241,42 +354,44 @@ impl Part {
 
     /// Forgets viewings that are over.
     fn close(&mut self, until: SimTime) {
-        self.open
-            .retain(|viewing| viewing.at.seconds() + i64::from(viewing.minutes) * 60 + 30 >= until.seconds());
+        self.open.retain(|Logged { viewing, pace_s, .. }| {
+            let watched = i64::from(viewing.minutes) * i64::from(*pace_s);
+            viewing.at.seconds() + watched + 30 >= until.seconds()
+        });
     }
 }
 
 /// Calls `line` for each line of a viewing that falls in the span of `span` seconds from `base`: its second, kind, argument.
 fn for_lines(
-    viewing: &Viewing,
+    logged: &Logged,
     profile: Profile,
     base: i64,
     span: i64,
     mut line: impl FnMut(usize, Kind, u16),
 ) {
+    let viewing = &logged.viewing;
     let start = viewing.at.seconds() - base;
     let mut push = |second: i64, kind: Kind, argument: u16| {
         if (0..span).contains(&second) {
             line(second as usize, kind, argument);
         }
     };
-    if let Some(millis) = viewing.request_ms() {
+    if let Some(millis) = logged.request_ms {
         push(start - 1, Kind::Recommend, millis);
     }
     if profile == Profile::Current && viewing.is_first {
         push(start - 1, Kind::CreateAccount, 0);
     }
-    let first = (-start).div_euclid(60).max(0);
-    let last = ((span - start).div_euclid(60) + 1).min(i64::from(viewing.minutes));
+    let pace = i64::from(logged.pace_s);
+    let first = (-start).div_euclid(pace).max(0);
+    let last = ((span - start).div_euclid(pace) + 1).min(i64::from(viewing.minutes));
     for minute in first..last {
-        push(start + minute * 60, Kind::Watch, minute as u16);
+        push(start + minute * pace, Kind::Watch, minute as u16);
     }
     if let Some(stars) = viewing.stars {
-        push(
-            start + i64::from(viewing.minutes) * 60 - 30,
-            Kind::Rate,
-            u16::from(stars),
-        );
+        // Half a minute after the last one.
+        let rated = start + (i64::from(viewing.minutes) - 1) * pace + 30;
+        push(rated, Kind::Rate, u16::from(stars));
     }
 }
 
@@ -324,7 +439,7 @@ fn format_slice(
     slate: &str,
     parts: &[Part],
     from: SimTime,
-    seconds: std::ops::Range<i64>,
+    seconds: Range<i64>,
 ) -> (Vec<u8>, Played) {
     let profile = world.spec().profile;
     let range = seconds.start as usize..seconds.end as usize;
@@ -341,7 +456,7 @@ fn format_slice(
         push_time(time, profile, false, &mut stamp);
         for part in parts {
             for line in part.second(second) {
-                let viewing = &part.open[line.viewing()];
+                let viewing = &part.open[line.viewing()].viewing;
                 let kind = line.kind();
                 if kind == Kind::Watch && profile == Profile::Classic {
                     counts.watch += 1;
@@ -407,10 +522,14 @@ fn push_rest(
 fn split(world: &World, threads: usize) -> Vec<Part> {
     let users = world.spec().users;
     let share = users.div_ceil(threads as u32).max(1);
-    (0..users)
+    let mut parts: Vec<Part> = (0..users)
         .step_by(share as usize)
         .map(|first| Part::new(UserId(first + 1), share.min(users - first)))
-        .collect()
+        .collect();
+    if let Some(last) = parts.last_mut() {
+        last.users.end = u32::MAX;
+    }
+    parts
 }
 
 /// The list that the company's own recommender gives everybody.
@@ -461,6 +580,39 @@ mod tests {
         assert_eq!(one, play(Profile::Classic, 2));
         assert_eq!(one, play(Profile::Classic, 5));
         assert!(one.1.events > 2_000, "{:?}", one.1);
+    }
+
+    /// Writes down what was begun within the stream.
+    struct Scribe(std::sync::Mutex<Vec<Viewing>>);
+
+    impl Teller for Scribe {
+        fn tell(&self, _: Range<u32>, _: SimTime, began: &[Viewing], _: &mut Vec<Logged>) {
+            self.0.lock().unwrap().extend(began);
+        }
+    }
+
+    #[test]
+    fn a_user_of_a_stream_lives_the_same_alone() {
+        let key = Key::from_seed(3);
+        let size = WorldSpec {
+            users: 300,
+            movies: 100,
+            profile: Profile::Classic,
+        };
+        let (world, branch) = (World::new(&key, size, 1), key.branch("sim"));
+        let spec = SimulateSpec {
+            start: super::super::term_start(),
+            hours: 30.0,
+            threads: 2,
+        };
+        let scribe = Scribe(std::sync::Mutex::default());
+        survey(&world, &branch, spec, &scribe);
+        let mut all = scribe.0.into_inner().unwrap();
+        all.retain(|viewing| viewing.at >= spec.start);
+        all.sort_by_key(|viewing| (viewing.user, viewing.at));
+        let histories = Histories::new(&world, &branch, spec);
+        let alone: Vec<Viewing> = world.user_ids().flat_map(|user| histories.of(user)).collect();
+        assert!(all.len() > 200 && all == alone);
     }
 
     #[test]

@@ -36,6 +36,27 @@ impl Viewing {
     }
 }
 
+/// A viewing as the log will tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logged {
+    /// The viewing.
+    pub viewing: Viewing,
+    /// The seconds that a minute of the movie takes: 60 for people.
+    pub pace_s: u16,
+    /// The response time of the request for recommendations that came before it, if one did.
+    pub request_ms: Option<u16>,
+}
+
+impl From<Viewing> for Logged {
+    fn from(viewing: Viewing) -> Self {
+        Self {
+            request_ms: viewing.request_ms(),
+            viewing,
+            pace_s: 60,
+        }
+    }
+}
+
 /// Who decides, in which company, and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Occasion<'o> {

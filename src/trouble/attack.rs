@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::stage::{Facts, Logged, Scene};
+use super::stage::{Facts, Scene};
 use super::{DAY_S, Trouble, Window};
 use crate::event::SimTime;
 use crate::seed::{Branch, Draws};
-use crate::sim::Viewing;
+use crate::sim::{Logged, Viewing};
 use crate::world::{MovieIndex, UserId};
 
 /// One attack.
@@ -133,7 +133,7 @@ impl Attack {
             Size::Ratio { rho, .. } => self.pick_target(facts, count as f64 / rho, branch),
         };
         let accounts = accounts(scene, self.accounts, count, &branch.branch("accounts"), taken);
-        let window = Window::of(trouble, scene.start, scene.days);
+        let window = scene.window(trouble);
         let known = facts.by_viewers();
         let mut extras = Vec::new();
         for (number, account) in accounts.iter().enumerate() {
@@ -306,7 +306,7 @@ fn push_profile(
         if window.holds(viewing.at) || viewing.movie == target {
             viewing.at = viewing.at.min(SimTime(window.until.0 - 1));
             extras.push(Logged {
-                asked: viewing.request_ms().is_some(),
+                request_ms: viewing.request_ms(),
                 viewing,
                 pace_s: 60,
             });
@@ -324,18 +324,20 @@ pub(super) fn accounts(
 ) -> Vec<UserId> {
     let world = scene.world;
     let mut free: Vec<UserId> = Vec::new();
+    let is_free =
+        |id: &UserId| !taken.contains(&id.0) && (scene.everybody || scene.users.binary_search(id).is_err());
     if whose == Accounts::Dormant {
         free = world
             .user_ids()
             .filter(|id| world.activity(*id).is_some_and(|found| found < DORMANT))
-            .filter(|id| !taken.contains(&id.0) && scene.users.binary_search(id).is_err())
+            .filter(is_free)
             .collect();
         branch.at(0).shuffle(&mut free);
-        if free.len() < count {
+        if free.len() < count && !scene.everybody {
             let mut others: Vec<UserId> = world
                 .user_ids()
                 .filter(|id| world.activity(*id).is_some_and(|found| found >= DORMANT))
-                .filter(|id| !taken.contains(&id.0) && scene.users.binary_search(id).is_err())
+                .filter(is_free)
                 .collect();
             branch.at(1).shuffle(&mut others);
             free.extend(others);

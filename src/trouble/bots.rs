@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::attack::{Accounts, accounts};
-use super::stage::{Logged, Scene};
+use super::stage::Scene;
 use super::{Trouble, Window};
 use crate::seed::Branch;
-use crate::sim::Viewing;
+use crate::sim::{Logged, Viewing};
 use crate::world::{MovieIndex, UserId};
 
 /// How many bots there are, and what gives them away. Every trace runs from 0, as people are, to 1, as a machine is.
@@ -36,7 +36,7 @@ impl Bots {
     ) -> (Vec<UserId>, Vec<Logged>) {
         let count = ((self.size * scene.users.len() as f64).round() as usize).max(1);
         let bots = accounts(scene, Accounts::Dormant, count, &branch.branch("accounts"), taken);
-        let window = Window::of(trouble, scene.start, scene.days);
+        let window = scene.window(trouble);
         let mut extras = Vec::new();
         for (number, bot) in bots.iter().enumerate() {
             self.life(*bot, number as u64, scene, window, branch, &mut extras);
@@ -75,11 +75,11 @@ impl Bots {
                 stars: None,
                 is_first: false,
             };
-            let asked = !draws.chance(self.unasked) && viewing.request_ms().is_some();
+            let asks = !draws.chance(self.unasked);
             extras.push(Logged {
                 viewing,
                 pace_s,
-                asked,
+                request_ms: viewing.request_ms().filter(|_| asks),
             });
             let pause = gap_s * (self.regularity + (1.0 - self.regularity) * draws.exponential());
             // Even a machine watches one movie after the other.

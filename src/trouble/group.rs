@@ -1,7 +1,7 @@
 //! A group of users whose share of the log, or whose ratings, are not what they were.
 
-use super::stage::Logged;
 use crate::seed::Branch;
+use crate::sim::Logged;
 use crate::world::{Gender, Occupation, UserId, World};
 
 /// The users that a trouble concerns, by one attribute of the company's records.

@@ -1,7 +1,7 @@
 //! Troubles with a known truth: what is wrong with a log, since when, how much, and what one must find.
 //!
-//! A plan works in two places. Around viewings ([`Staged::around`]): a group under-represented, attacks on ratings, bots, minors
-//! who watch what is for adults. Around formatted lines ([`LineFaults`]): faults of the data. Every draw is keyed by user and
+//! A plan works in two places. Around viewings ([`Staged::around`], [`StreamTroubles`]): a group under-represented, attacks on
+//! ratings, bots, minors who watch what is for adults. Around formatted lines ([`LineFaults`]): faults of the data. Every draw is keyed by user and
 //! moment, or by the line itself, so that a log with a trouble and its twin without differ by the trouble alone.
 
 mod attack;
@@ -10,14 +10,17 @@ mod group;
 mod line;
 mod read;
 mod stage;
+mod stream;
 mod truth;
 mod unsuitable;
 
+pub use crate::sim::Logged;
 pub use attack::{Accounts, Attack, Goal, Model, Size};
 pub use bots::Bots;
 pub use group::{Group, GroupBias};
 pub use line::{Fault, LineFaults, Order};
-pub use stage::{Around, Facts, Logged, Scene, Staged};
+pub use stage::{Around, Facts, Scene, Staged};
+pub use stream::{StreamScene, StreamTroubles};
 pub use truth::{AnswerKey, Effect, Power, Truth};
 pub use unsuitable::Unsuitable;
 
@@ -75,6 +78,18 @@ impl Plan {
     /// Tells whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.troubles.is_empty()
+    }
+
+    /// Returns the last line of the catalogue that is named as a target, from 1; none where none is.
+    pub fn last_line(&self) -> Option<u32> {
+        let lines = self.troubles.iter().filter_map(|trouble| match trouble.kind {
+            Kind::RatingAttack(Attack {
+                size: Size::Target { movie, .. },
+                ..
+            }) => Some(movie.0 + 1),
+            _ => None,
+        });
+        lines.max()
     }
 
     /// Tells whether any trouble is a fault of lines.

@@ -7,10 +7,10 @@ use std::vec;
 
 use super::truth::{self, Truth};
 use super::unsuitable::is_minor;
-use super::{Group, Kind, Plan, Window};
+use super::{Group, Kind, Plan, Trouble, Window};
 use crate::event::SimTime;
 use crate::seed::Branch;
-use crate::sim::Viewing;
+use crate::sim::{Logged, Viewing};
 use crate::world::{MovieIndex, UserId, World};
 
 /// What a plan is applied to: a log of some users over some days.
@@ -22,12 +22,16 @@ pub struct Scene<'a> {
     pub branch: &'a Branch,
     /// The users of the log, in order.
     pub users: &'a [UserId],
+    /// Whether these are all whom the company has: accounts are then those of dormant ones, who do nothing of their own.
+    pub everybody: bool,
     /// The first moment of the log.
     pub start: SimTime,
     /// Its days.
     pub days: u32,
+    /// The moment before which it ends, where that is not the end of a day.
+    pub end: Option<SimTime>,
     /// What a user watched in the log, as it was before any trouble.
-    pub history: &'a dyn Fn(UserId) -> Vec<Viewing>,
+    pub history: &'a (dyn Fn(UserId) -> Vec<Viewing> + Sync),
 }
 
 impl fmt::Debug for Scene<'_> {
@@ -37,30 +41,18 @@ impl fmt::Debug for Scene<'_> {
 }
 
 impl Scene<'_> {
+    /// The moments between which a trouble shows in the log.
+    pub(super) fn window(&self, trouble: &Trouble) -> Window {
+        let window = Window::of(trouble, self.start, self.days);
+        Window {
+            until: self.end.map_or(window.until, |end| end.min(window.until)),
+            ..window
+        }
+    }
+
     /// The most stars there are.
     pub(super) fn top(&self) -> u8 {
         self.world.spec().profile.stars()
-    }
-}
-
-/// A viewing as the log will tell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Logged {
-    /// The viewing.
-    pub viewing: Viewing,
-    /// The seconds that a minute of the movie takes: 60 for people.
-    pub pace_s: u16,
-    /// Whether a request for recommendations came before it.
-    pub asked: bool,
-}
-
-impl From<Viewing> for Logged {
-    fn from(viewing: Viewing) -> Self {
-        Self {
-            asked: viewing.request_ms().is_some(),
-            viewing,
-            pace_s: 60,
-        }
     }
 }
 
@@ -84,17 +76,22 @@ impl Facts {
             stars: vec![0; movies as usize],
             ..Self::default()
         };
+        facts.add(viewings);
+        facts
+    }
+
+    /// Counts more viewings; their order does not matter.
+    pub(super) fn add(&mut self, viewings: impl IntoIterator<Item = Viewing>) {
         for viewing in viewings {
             let place = viewing.movie.0 as usize;
-            facts.viewings += 1;
-            facts.viewers[place] += 1;
+            self.viewings += 1;
+            self.viewers[place] += 1;
             if let Some(stars) = viewing.stars {
-                facts.ratings[place] += 1;
-                facts.stars[place] += u64::from(stars);
-                facts.squares += f64::from(stars).powi(2);
+                self.ratings[place] += 1;
+                self.stars[place] += u64::from(stars);
+                self.squares += f64::from(stars).powi(2);
             }
         }
-        facts
     }
 
     /// Returns the size of the catalogue.
@@ -173,7 +170,8 @@ pub struct Staged<'a> {
     pub(super) facts: &'a Facts,
     pub(super) windows: Vec<Window>,
     pub(super) works: Vec<Work>,
-    extras: Vec<Logged>,
+    /// What is added, in order of time and user.
+    pub(super) extras: Vec<Logged>,
 }
 
 impl<'a> Staged<'a> {
@@ -222,7 +220,7 @@ impl<'a> Staged<'a> {
             windows: plan
                 .troubles
                 .iter()
-                .map(|trouble| Window::of(trouble, scene.start, scene.days))
+                .map(|trouble| scene.window(trouble))
                 .collect(),
             plan,
             scene,
@@ -256,6 +254,54 @@ impl<'a> Staged<'a> {
             extras: self.extras.clone().into_iter().peekable(),
             tallies: vec![Tally::default(); self.works.len()],
         }
+    }
+
+    /// Returns what the log tells of a viewing; none when it is lost. What was done is added to `tallies`, one a trouble.
+    pub(super) fn change(&self, viewing: Viewing, tallies: &mut [Tally]) -> Option<Logged> {
+        let mut logged = Logged::from(viewing);
+        for (place, work) in self.works.iter().enumerate() {
+            if !self.windows[place].holds(viewing.at) {
+                continue;
+            }
+            let tally = &mut tallies[place];
+            tally.in_window += 1;
+            let user = viewing.user.0;
+            match (work, &self.plan.troubles[place].kind) {
+                (Work::Bias { members, branch }, Kind::GroupBias(bias)) if members.contains(&user) => {
+                    tally.concerned += 1;
+                    let Some(changed) = bias.change(branch, self.scene.top(), logged) else {
+                        tally.dropped += 1;
+                        tally.altered += 1;
+                        tally.users.insert(user);
+                        return None;
+                    };
+                    add(&mut tally.before, logged.viewing.stars);
+                    add(&mut tally.after, changed.viewing.stars);
+                    if changed != logged {
+                        tally.altered += 1;
+                        tally.users.insert(user);
+                    }
+                    logged = changed;
+                }
+                (Work::Replace(replaced), Kind::Unsuitable(_)) if is_minor(&self.scene, viewing.user) => {
+                    tally.concerned += 1;
+                    let instead = replaced.get(&(user, viewing.at.seconds()));
+                    if let Some(movie) = instead {
+                        let runtime = self.scene.world.movie(*movie).runtime_min;
+                        logged.viewing.movie = *movie;
+                        logged.viewing.minutes = logged.viewing.minutes.min(runtime);
+                        tally.altered += 1;
+                        tally.users.insert(user);
+                    }
+                    if self.scene.world.movie(logged.viewing.movie).adult {
+                        tally.pairs.push((user, logged.viewing.movie));
+                        tally.natural_pairs += u64::from(instead.is_none());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(logged)
     }
 
     /// Returns the answer key's entries of all troubles that work on viewings, from what [`Around`] counted.
@@ -300,6 +346,22 @@ pub struct Tally {
     pub(super) natural_pairs: u64,
 }
 
+impl Tally {
+    /// Adds what was counted elsewhere; counts and sums of whole stars are the same in any order.
+    pub(super) fn merge(&mut self, other: Self) {
+        let sums = |a: (u64, f64, f64), b: (u64, f64, f64)| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+        self.concerned += other.concerned;
+        self.in_window += other.in_window;
+        self.altered += other.altered;
+        self.dropped += other.dropped;
+        self.before = sums(self.before, other.before);
+        self.after = sums(self.after, other.after);
+        self.users.extend(other.users);
+        self.pairs.extend(other.pairs);
+        self.natural_pairs += other.natural_pairs;
+    }
+}
+
 /// The iterator of a log with its troubles.
 #[derive(Debug)]
 pub struct Around<'s, 'a, I: Iterator<Item = Viewing>> {
@@ -313,54 +375,6 @@ impl<I: Iterator<Item = Viewing>> Around<'_, '_, I> {
     /// Returns what each trouble of the plan did, once the log has gone by.
     pub fn into_tallies(self) -> Vec<Tally> {
         self.tallies
-    }
-
-    fn change(&mut self, viewing: Viewing) -> Option<Logged> {
-        let staged = self.staged;
-        let mut logged = Logged::from(viewing);
-        for (place, work) in staged.works.iter().enumerate() {
-            if !staged.windows[place].holds(viewing.at) {
-                continue;
-            }
-            let tally = &mut self.tallies[place];
-            tally.in_window += 1;
-            let user = viewing.user.0;
-            match (work, &staged.plan.troubles[place].kind) {
-                (Work::Bias { members, branch }, Kind::GroupBias(bias)) if members.contains(&user) => {
-                    tally.concerned += 1;
-                    let Some(changed) = bias.change(branch, staged.scene.top(), logged) else {
-                        tally.dropped += 1;
-                        tally.altered += 1;
-                        tally.users.insert(user);
-                        return None;
-                    };
-                    add(&mut tally.before, logged.viewing.stars);
-                    add(&mut tally.after, changed.viewing.stars);
-                    if changed != logged {
-                        tally.altered += 1;
-                        tally.users.insert(user);
-                    }
-                    logged = changed;
-                }
-                (Work::Replace(replaced), Kind::Unsuitable(_)) if is_minor(&staged.scene, viewing.user) => {
-                    tally.concerned += 1;
-                    let instead = replaced.get(&(user, viewing.at.seconds()));
-                    if let Some(movie) = instead {
-                        let runtime = staged.scene.world.movie(*movie).runtime_min;
-                        logged.viewing.movie = *movie;
-                        logged.viewing.minutes = logged.viewing.minutes.min(runtime);
-                        tally.altered += 1;
-                        tally.users.insert(user);
-                    }
-                    if staged.scene.world.movie(logged.viewing.movie).adult {
-                        tally.pairs.push((user, logged.viewing.movie));
-                        tally.natural_pairs += u64::from(instead.is_none());
-                    }
-                }
-                _ => {}
-            }
-        }
-        Some(logged)
     }
 }
 
@@ -385,7 +399,7 @@ impl<I: Iterator<Item = Viewing>> Iterator for Around<'_, '_, I> {
                 return self.extras.next();
             }
             let viewing = self.source.next()?;
-            if let Some(logged) = self.change(viewing) {
+            if let Some(logged) = self.staged.change(viewing, &mut self.tallies) {
                 return Some(logged);
             }
         }

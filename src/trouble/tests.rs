@@ -65,8 +65,10 @@ fn logged(plan: &Plan) -> (Vec<Logged>, Vec<Truth>) {
         world: &company.world,
         branch: &company.branch,
         users: &company.users,
+        everybody: false,
         start: term_start(),
         days: DAYS,
+        end: None,
         history: &history,
     };
     let staged = Staged::new(plan, scene, &facts);

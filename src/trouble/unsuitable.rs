@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Trouble;
 use super::stage::Scene;
-use super::{Trouble, Window};
 use crate::seed::Branch;
 use crate::world::{MovieIndex, UserId};
 
@@ -27,7 +27,7 @@ impl Unsuitable {
         scene: &Scene<'_>,
         branch: &Branch,
     ) -> BTreeMap<(u32, i64), MovieIndex> {
-        let window = Window::of(trouble, scene.start, scene.days);
+        let window = scene.window(trouble);
         let adult: Vec<MovieIndex> = scene
             .world
             .movie_indices()

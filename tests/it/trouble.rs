@@ -393,8 +393,10 @@ impl Company {
             world: &self.world,
             branch: &branch,
             users: &self.users,
+            everybody: false,
             start: term_start(),
             days: 30,
+            end: None,
             history: &history,
         };
         let staged = Staged::new(&plan, scene, &facts);
@@ -568,5 +570,126 @@ fn an_attack_of_the_usual_size_moves_its_target_in_every_model_and_nothing_else(
             let aside = (stayed.rank.with - stayed.rank.without).abs();
             assert!(aside < -change.high / 2.0, "{} {stayed:?}", model.name());
         }
+    }
+}
+
+/// Plays a stream of 2,500 users for 30 hours in a course with troubles; returns its bytes and its answer key.
+fn stream(troubles: &str, words: &[&str]) -> (Vec<u8>, Value) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("course.toml"), format!("{COURSE}{troubles}")).unwrap();
+    let (log, key) = (dir.path().join("log"), dir.path().join("key"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+    command
+        .arg("--course")
+        .arg(dir.path())
+        .arg("simulate")
+        .args(words);
+    command.args(["--users", "2500", "--movies", "300", "--hours", "30"]);
+    command.arg("--out").arg(&log);
+    if !words.contains(&"--clean") {
+        command.arg("--truth").arg(&key);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let key = fs::read(&key).map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap());
+    (fs::read(&log).unwrap(), key)
+}
+
+/// Every user's lines, in order.
+fn lines_by_user(log: &[u8]) -> BTreeMap<u32, Vec<&str>> {
+    let mut users: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for line in std::str::from_utf8(log).unwrap().lines() {
+        let user = line.split(',').nth(1).unwrap().parse().unwrap();
+        users.entry(user).or_default().push(line);
+    }
+    users
+}
+
+const STREAM_TROUBLES: &str = "[[trouble]]\nkind = 'group_bias'\ngender = 'F'\nlost = 0.5\ndeflated = 1\n\
+    [[trouble]]\nkind = 'rating_attack'\nmodel = 'copied'\ngoal = 'promote'\n\
+    [[trouble]]\nkind = 'rating_attack'\nmodel = 'bandwagon'\ngoal = 'demote'\naccounts = 'extra'\n\
+    [[trouble]]\nkind = 'bots'\nvolume = 30\nspeed = 3\n\
+    [[trouble]]\nkind = 'unsuitable'\nshare = 0.5\n\
+    [[trouble]]\nkind = 'missing'\nshare = 0.5\nonset_day = 20\n";
+
+#[test]
+fn the_stream_has_the_troubles_that_begin_within_it_and_nobody_else_is_told_of_otherwise() {
+    let (log, key) = stream(STREAM_TROUBLES, &["--threads", "1"]);
+    for threads in ["2", "5"] {
+        let (other, other_key) = stream(STREAM_TROUBLES, &["--threads", threads]);
+        assert!(log == other && key == other_key, "{threads} threads");
+    }
+    let (twin, _) = stream(STREAM_TROUBLES, &["--clean"]);
+    let (lines, twin) = (lines_by_user(&log), lines_by_user(&twin));
+    let kinds: Vec<&str> = key["troubles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|truth| truth["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "group_bias",
+            "rating_attack",
+            "rating_attack",
+            "bots",
+            "unsuitable"
+        ]
+    );
+    let users = |truth: &Value| -> Vec<u32> {
+        let users = truth["users"].as_array().unwrap().iter();
+        users.map(|user| user.as_u64().unwrap() as u32).collect()
+    };
+    let told: std::collections::BTreeSet<u32> = key["troubles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(users)
+        .collect();
+    for user in lines.keys().chain(twin.keys()) {
+        let differ = lines.get(user) != twin.get(user);
+        assert!(!differ || told.contains(user), "{user}");
+    }
+    for attack in [1, 2] {
+        let truth = &key["troubles"][attack];
+        let accounts = users(truth);
+        assert_eq!(accounts.len(), 75);
+        let stars = if attack == 1 { 5 } else { 1 };
+        let rated = format!("GET /rate/{}={stars}", truth["movies"][0].as_str().unwrap());
+        let hits = accounts
+            .iter()
+            .filter(|user| {
+                lines
+                    .get(user)
+                    .is_some_and(|lines| lines.iter().any(|line| line.ends_with(&rated)))
+            })
+            .count();
+        // The window is longer than the stream: what would come after its end is not told any more.
+        assert!(hits > 30, "{hits} {rated}");
+        // Nobody tells of what the owners of the numbers do themselves.
+        let own = accounts.iter().filter(|user| {
+            let own = twin.get(user).into_iter().flatten();
+            own.clone().count() > 0 && own.eq(lines.get(user).into_iter().flatten())
+        });
+        assert_eq!(own.count(), 0);
+    }
+    let bot = lines[&users(&key["troubles"][3])[0]].as_slice();
+    assert!(bot.len() > 500, "{bot:?}");
+}
+
+#[test]
+fn faults_of_lines_reach_the_stream_and_the_key_knows_each() {
+    let fault = "[[trouble]]\nkind = 'duplicates'\nshare = 0.001\n";
+    let (log, key) = stream(fault, &["--threads", "2"]);
+    let (twin, _) = stream(fault, &["--clean"]);
+    let count = |log: &[u8]| log.iter().filter(|byte| **byte == b'\n').count();
+    let truth = &key["troubles"][0];
+    let altered = truth["altered"].as_u64().unwrap() as usize;
+    assert!(altered > 50 && count(&log) == count(&twin) + altered, "{altered}");
+    let lines: Vec<&str> = std::str::from_utf8(&log).unwrap().lines().collect();
+    for number in truth["lines"].as_array().unwrap() {
+        let number = number.as_u64().unwrap() as usize;
+        assert_eq!(lines[number - 1], lines[number - 2]);
     }
 }
