@@ -131,7 +131,11 @@ fn assert_powered(truth: &Value) {
 }
 
 fn found(analysis: &str, table: &str) -> (Value, Value) {
-    let exercise = Exercise::new(&format!("[[trouble]]\nkind = '{analysis}'\n{table}"), 1, false);
+    found_in(1, analysis, table)
+}
+
+fn found_in(seed: u64, analysis: &str, table: &str) -> (Value, Value) {
+    let exercise = Exercise::new(&format!("[[trouble]]\nkind = '{analysis}'\n{table}"), seed, false);
     let finding = analyse(analysis, &exercise.data());
     assert_eq!(finding["found"], true, "{finding} {}", exercise.trouble());
     (finding, exercise.trouble().clone())
@@ -140,7 +144,8 @@ fn found(analysis: &str, table: &str) -> (Value, Value) {
 #[test]
 fn a_clean_log_has_nothing_to_be_found_in_three_worlds() {
     let mut alarms = Vec::new();
-    for seed in [1, 2, 3] {
+    // Worlds on which no threshold was set; among nine, 15 comes nearest to a false alarm.
+    for seed in [11, 13, 15] {
         let clean = Exercise::new("", seed, true);
         assert_eq!(clean.truth["troubles"].as_array().unwrap().len(), 0);
         for analysis in ANALYSES {
@@ -196,7 +201,8 @@ fn the_target_and_the_accounts_of_an_attack_are_found() {
         ("copied", "promote"),
     ] {
         let table = format!("model = '{model}'\ngoal = '{goal}'\nonset_day = 8\nend_day = 20\n");
-        let (finding, truth) = found("rating_attack", &table);
+        // Among the worlds that were tried, the one in which attacks stand out least.
+        let (finding, truth) = found_in(14, "rating_attack", &table);
         assert_eq!(finding["movie"], truth["movies"][0], "{model}");
         assert_eq!(finding["goal"], goal);
         let (precision, recall) = precision_and_recall(&finding["accounts"], &truth["users"]);
@@ -229,12 +235,18 @@ fn bots_are_found_by_their_traces() {
 
 #[test]
 fn minors_before_movies_for_adults_are_found_case_by_case() {
-    let (finding, truth) = found(
-        "unsuitable",
-        "share = 0.5\ntitles = 1\nonset_day = 10\nend_day = 20\n",
-    );
-    let (_, recall) = precision_and_recall(&finding["pairs"], &truth["pairs"]);
-    assert_eq!(recall, 1.0, "{finding}");
+    // In world 13 minors watch most of it by themselves: 56 viewings, to which 40 are added.
+    for seed in [1, 13] {
+        let (finding, truth) = found_in(
+            seed,
+            "unsuitable",
+            "share = 0.5\ntitles = 1\nonset_day = 10\nend_day = 20\n",
+        );
+        let (_, recall) = precision_and_recall(&finding["pairs"], &truth["pairs"]);
+        assert_eq!(recall, 1.0, "{finding}");
+        assert_window(&finding, &truth, 3);
+        assert_powered(&truth);
+    }
 }
 
 #[test]
