@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dataset::Dataset;
-use super::rankers::{Algorithm, BiasedFactors, Ranker};
+use super::rankers::{Algorithm, Ranker, fit_star_model};
 use super::split::Split;
 use crate::metrics::ranking::{self, Grades};
 use crate::metrics::{beyond, stats};
@@ -94,7 +94,8 @@ fn resampled(units: usize, figure: &dyn Fn(&[usize]) -> f64, branch: &Branch) ->
 }
 
 /// Asks a ranker for twenty movies for each user who has something held out: the whole catalogue is ranked, what the user
-/// met in training is left out, and all that is held out counts alike. Equal scores stand in the catalogue's order.
+/// met in training is left out, and all that is held out counts alike. Equal scores stand in an order of
+/// their own for each user, by a hash: the catalogue's order would favour whatever it is sorted by.
 pub fn evaluate(split: &Split, ranker: &dyn Ranker) -> Evaluated {
     let movies = split.train.movies.len();
     let mut met = vec![Vec::new(); split.train.users.len()];
@@ -117,7 +118,7 @@ pub fn evaluate(split: &Split, ranker: &dyn Ranker) -> Evaluated {
             continue;
         }
         ranker.scores(user, &mut scores);
-        let list = top(&mut scores, &met[user]);
+        let list = top(&mut scores, &met[user], user);
         let grades: Grades = heldout
             .iter()
             .map(|meeting| (u64::from(meeting.movie), 1.0))
@@ -140,14 +141,23 @@ pub fn evaluate(split: &Split, ranker: &dyn Ranker) -> Evaluated {
 }
 
 /// Returns the twenty movies with the highest scores beside those that were met.
-fn top(scores: &mut [f64], met: &[usize]) -> Vec<u64> {
+fn top(scores: &mut [f64], met: &[usize], user: usize) -> Vec<u64> {
     for movie in met {
         scores[*movie] = f64::NEG_INFINITY;
     }
     let mut order: Vec<usize> = (0..scores.len())
         .filter(|movie| scores[*movie] > f64::NEG_INFINITY)
         .collect();
-    let better = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
+    let lot = |movie: usize| {
+        // The mixing of splitmix64 (Steele, Lea and Flood 2014).
+        let mixed = ((user as u64) << 32 | movie as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    };
+    let better = |a: &usize, b: &usize| {
+        let by_score = scores[*b].total_cmp(&scores[*a]);
+        by_score.then_with(|| lot(*a).cmp(&lot(*b))).then(a.cmp(b))
+    };
     if order.len() > K {
         order.select_nth_unstable_by(K, better);
         order.truncate(K);
@@ -215,8 +225,8 @@ pub struct RatingErrors {
 
 /// Predicts the stars that are held out.
 pub fn rating_errors(split: &Split, branch: &Branch) -> Option<RatingErrors> {
-    let bias = BiasedFactors::fit(&split.train, 0, branch);
-    let factors = BiasedFactors::fit(&split.train, 4, branch);
+    let bias = fit_star_model(&split.train, 0, branch);
+    let factors = fit_star_model(&split.train, 4, branch);
     let rated: Vec<(usize, usize, f64)> = split
         .heldout
         .iter()

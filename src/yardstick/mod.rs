@@ -5,6 +5,7 @@ mod compare;
 mod dataset;
 mod evaluate;
 mod import;
+mod linear;
 mod rankers;
 mod sample;
 mod split;
@@ -19,7 +20,7 @@ pub use import::{
     BadImport, Imported, LineFault, LogFormat, MAX_FAULTS, Skipped, SkippedLines, Written, import,
     write_folder,
 };
-pub use rankers::{Algorithm, BiasedFactors, Ranker};
+pub use rankers::{Algorithm, Ranker, StarModel, fit_star_model};
 pub use sample::{REFERENCE_SIZE, Size, TooSmall, sample};
 pub use split::{Protocol, Split};
 pub use statistics::{Figure, statistics};

@@ -1,13 +1,16 @@
 //! Small recommenders, each as it stands in the textbooks: they show whether a log rewards what reality rewards.
 
+mod bpr;
+mod ease;
 mod factors;
 mod neighbours;
 mod simple;
+mod stars;
 
 use super::dataset::Dataset;
 use crate::seed::Branch;
 
-pub use factors::BiasedFactors;
+pub use stars::{StarModel, fit_star_model};
 
 /// A trained recommender.
 pub trait Ranker: Sync + Send {
@@ -22,7 +25,7 @@ pub trait Ranker: Sync + Send {
 pub enum Algorithm {
     /// A number drawn for each user and movie.
     Random,
-    /// The cosine between the user's mix of genres and the movie's.
+    /// How the user's mix of genres differs from everybody's, against the movie's genres.
     GenreContent,
     /// The movie's mean stars, shrunk towards the mean of all.
     ItemAvg,
@@ -99,17 +102,17 @@ impl Algorithm {
             Self::Random => Box::new(simple::Random::new(branch)),
             Self::GenreContent => Box::new(simple::GenreContent::fit(data)),
             Self::ItemAvg => Box::new(simple::Fixed::item_average(data)),
-            Self::MfRating => Box::new(factors::RatingRanker::fit(data, &branch)),
+            Self::MfRating => Box::new(stars::MfRating::fit(data, &branch)),
             Self::Pop => Box::new(simple::Fixed::popularity(data)),
             Self::RecentPop => Box::new(simple::Fixed::recent(data)),
             Self::DemoPop => Box::new(simple::DemoPop::fit(data)),
             Self::GenrePop => Box::new(simple::GenrePop::fit(data)),
-            Self::Bpr => Box::new(factors::Bpr::fit(data, &branch)),
+            Self::Bpr => Box::new(bpr::fit(data, &branch)),
             Self::UserKnn => Box::new(neighbours::UserKnn::fit(data)),
             Self::ItemKnn => Box::new(neighbours::ItemKnn::fit(data)),
-            Self::PureSvd => Box::new(factors::PureSvd::fit(data, &branch)),
-            Self::Ials => Box::new(factors::Ials::fit(data, &branch)),
-            Self::Ease => Box::new(neighbours::Ease::fit(data)),
+            Self::PureSvd => Box::new(factors::pure_svd(data, &branch)),
+            Self::Ials => Box::new(factors::ials(data, &branch)),
+            Self::Ease => Box::new(ease::Ease::fit(data)),
         }
     }
 }
@@ -121,6 +124,30 @@ fn histories(data: &Dataset) -> Vec<Vec<usize>> {
         all[meeting.user as usize].push(meeting.movie as usize);
     }
     all
+}
+
+/// Who met what, from both sides.
+#[derive(Debug, Clone)]
+struct Incidence {
+    /// The movies of each user, in order of place.
+    movies_of: Vec<Vec<u32>>,
+    /// The users of each movie, in order of place.
+    users_of: Vec<Vec<u32>>,
+}
+
+impl Incidence {
+    fn new(data: &Dataset) -> Self {
+        let mut movies_of = vec![Vec::new(); data.users.len()];
+        let mut users_of = vec![Vec::new(); data.movies.len()];
+        for meeting in &data.meetings {
+            movies_of[meeting.user as usize].push(meeting.movie);
+            users_of[meeting.movie as usize].push(meeting.user);
+        }
+        for list in movies_of.iter_mut().chain(&mut users_of) {
+            list.sort_unstable();
+        }
+        Self { movies_of, users_of }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{Ranker, histories};
 use crate::seed::Branch;
 use crate::yardstick::dataset::{Dataset, UserRow};
+use crate::yardstick::linear::dot;
 
 /// A number drawn for each user and movie.
 pub(super) struct Random(Branch);
@@ -119,11 +120,7 @@ fn genre_profiles(data: &Dataset, vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// The cosine between the user's mix of genres and the movie's.
+/// How a user's mix of genres differs from the log's, against the movie's genres.
 pub(super) struct GenreContent {
     vectors: Vec<Vec<f64>>,
     profiles: Vec<Vec<f64>>,
@@ -132,7 +129,22 @@ pub(super) struct GenreContent {
 impl GenreContent {
     pub(super) fn fit(data: &Dataset) -> Self {
         let vectors = genre_vectors(data);
-        let profiles = genre_profiles(data, &vectors);
+        let mut profiles = genre_profiles(data, &vectors);
+        let mut all = vec![0.0; data.genres.len()];
+        for meeting in &data.meetings {
+            for (sum, part) in all.iter_mut().zip(&vectors[meeting.movie as usize]) {
+                *sum += part / data.meetings.len() as f64;
+            }
+        }
+        // Nothing is known of who met nothing: all movies are the same to them.
+        for profile in profiles
+            .iter_mut()
+            .filter(|profile| profile.iter().any(|share| *share > 0.0))
+        {
+            for (share, of_all) in profile.iter_mut().zip(&all) {
+                *share -= of_all;
+            }
+        }
         Self { vectors, profiles }
     }
 }

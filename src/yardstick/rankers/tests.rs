@@ -28,6 +28,16 @@ fn data(histories: &[&[u32]], movies: usize) -> Dataset {
     data
 }
 
+/// Returns a log of so many users and movies in which these pairs met, in order of time.
+pub(super) fn pairs_log(users: usize, movies: usize, pairs: &[(u32, u32)]) -> Dataset {
+    let mut histories = vec![Vec::new(); users];
+    for (user, movie) in pairs {
+        histories[*user as usize].push(*movie);
+    }
+    let histories: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
+    data(&histories, movies)
+}
+
 fn scores(algorithm: Algorithm, data: &Dataset, user: usize) -> Vec<f64> {
     let ranker = algorithm.fit(data, &Key::from_seed(1).branch("fit"));
     let mut scores = vec![f64::NAN; data.movies.len()];
@@ -110,7 +120,7 @@ fn stars_rank_by_their_mean_and_factors_learn_what_biases_cannot() {
         meeting.stars = Some(if alike { 5.0 } else { 1.0 });
     }
     let error = |factors| {
-        let model = BiasedFactors::fit(&log, factors, &Key::from_seed(1).branch("mf"));
+        let model = fit_star_model(&log, factors, &Key::from_seed(1).branch("mf"));
         let squares = log.meetings.iter().map(|meeting| {
             let error = f64::from(meeting.stars.unwrap())
                 - model.predict(meeting.user as usize, meeting.movie as usize);
