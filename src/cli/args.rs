@@ -436,6 +436,7 @@ pub(super) struct WorldInspect {
 #[command(after_help = "Examples:
   reelworld world import ml-100k/ --out ml-100k-as-log
   reelworld world import ratings.csv --format ml20m --out big
+  reelworld world import tmdb_5000_movies.csv --out catalogue
 
 A licence goes with the data and not with its form: MovieLens may be used for research and teaching,
 but what is written from it must not be passed on or published without GroupLens' permission, and
@@ -470,6 +471,10 @@ pub(super) enum InspectFormat {
     Log,
     /// A folder with users.jsonl, movies.jsonl and log.csv.gz
     Release,
+    /// TMDB's movies as a table with columns of JSON, with ratings.csv and links.csv beside it
+    TmdbCsv,
+    /// TMDB's or the company's record of a movie a line, with ratings.csv and links.csv beside it
+    TmdbJsonl,
 }
 
 impl InspectFormat {
@@ -482,6 +487,8 @@ impl InspectFormat {
             Self::Ml20m => Some(LogFormat::MovieLens20m),
             Self::Log => Some(LogFormat::Log),
             Self::Release => Some(LogFormat::Release),
+            Self::TmdbCsv => Some(LogFormat::TmdbTable),
+            Self::TmdbJsonl => Some(LogFormat::TmdbRecords),
         }
     }
 }

@@ -27,6 +27,13 @@ pub(super) fn inspect(args: &WorldInspect, ui: &Ui, stop: &Stop) -> Result<Exit,
             Failure::usage(bad.to_string())
                 .hint("say the form of the log with --format, if it is another than was thought")
         })?;
+        if read.data.meetings.is_empty() {
+            return Err(Failure::usage(format!(
+                "`{}` is a catalogue, and nobody has watched or rated anything in it",
+                path.display()
+            ))
+            .hint("put MovieLens' ratings.csv beside it"));
+        }
         told_skipped(&read, ui);
         let about = json!({"format": read.format.name(), "skipped": skipped_json(&read.skipped)});
         (read.data, about)
@@ -86,7 +93,7 @@ pub(super) fn bring_in(args: &WorldImport, ui: &Ui) -> Result<Exit, Failure> {
     }
     let read = import(&args.path, args.format.format()).map_err(|bad| Failure::usage(bad.to_string()))?;
     told_skipped(&read, ui);
-    let written = write_folder(&read.data, &args.out)
+    let written = write_folder(&read.data, &read.records, &args.out)
         .map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", args.out.display())))?;
     if written.rounded_stars > 0 {
         ui.progress(format_args!(

@@ -202,7 +202,7 @@ impl Movie {
 }
 
 /// Writes a scalar as the classic records do, which were once printed by Python.
-fn classic_text(value: &Value) -> String {
+pub fn classic_text(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(true) => "True".to_owned(),

@@ -112,3 +112,38 @@ fn an_imported_log_reads_back_and_nothing_is_overwritten() {
     assert_eq!(report["meetings"], 2);
     reelworld().args(args).assert().code(2);
 }
+
+#[test]
+fn a_catalogue_of_tmdb_becomes_the_companys_files_and_is_no_log_to_be_inspected() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = dir.path().join("movies.csv");
+    let text = "id,title,genres,release_date\n7,\"Lamp, the\",\"[{\"\"id\"\": 18, \"\"name\"\": \"\"Drama\"\"}]\",2009-01-02\n";
+    fs::write(&table, text).unwrap();
+    let (table, out) = (
+        table.display().to_string(),
+        dir.path().join("out").display().to_string(),
+    );
+    reelworld()
+        .args(["world", "import", &table, "--out", &out])
+        .assert()
+        .code(0);
+    let record = fs::read_to_string(Path::new(&out).join("movies.jsonl")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(
+        (&record["id"], &record["tmdb_id"]),
+        (&"lamp_+the+2009".into(), &7.into())
+    );
+    let run = reelworld().args(["world", "inspect", &table]).assert().code(2);
+    let err = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+    assert!(err.contains("nobody has watched or rated anything"), "{err}");
+    fs::write(&table, text.replace("2009-01-02", "2009")).unwrap();
+    let run = reelworld()
+        .args(["world", "import", &table, "--out", &format!("{out}2")])
+        .assert()
+        .code(2);
+    let err = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+    assert!(
+        err.contains("movies.csv:2:53: `release_date` must be as 1999-12-31"),
+        "{err}"
+    );
+}

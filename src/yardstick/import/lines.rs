@@ -21,6 +21,8 @@ pub struct LineFault {
     pub path: PathBuf,
     /// The line, from 1; 0 where it is the file as a whole.
     pub line: u64,
+    /// The column in characters, from 1; 0 where it is the line as a whole.
+    pub column: u64,
     /// What is wrong.
     pub what: String,
 }
@@ -29,7 +31,8 @@ impl fmt::Display for LineFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => write!(f, "{}: {}", self.path.display(), self.what),
-            line => write!(f, "{}:{line}: {}", self.path.display(), self.what),
+            line if self.column == 0 => write!(f, "{}:{line}: {}", self.path.display(), self.what),
+            line => write!(f, "{}:{line}:{}: {}", self.path.display(), self.column, self.what),
         }
     }
 }
@@ -47,6 +50,7 @@ impl BadImport {
             faults: vec![LineFault {
                 path: path.to_owned(),
                 line,
+                column: 0,
                 what: what.into(),
             }],
         }

@@ -1,9 +1,11 @@
-//! Reads logs into the plain form: MovieLens in its published forms, the company's lines, and its releases.
+//! Reads logs into the plain form: MovieLens in its published forms, the company's lines and releases, catalogues of TMDB.
 
 mod builder;
 mod company;
+mod csv;
 mod lines;
 mod movielens;
+mod tmdb;
 mod write;
 
 use std::fs::File;
@@ -11,6 +13,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use serde_json::Value;
 
 pub use lines::{BadImport, LineFault, MAX_FAULTS};
 pub use write::{Written, write_folder};
@@ -30,6 +33,10 @@ pub enum LogFormat {
     Log,
     /// A folder of the company's data: `users.jsonl`, `movies.jsonl`, `log.csv.gz`.
     Release,
+    /// A catalogue of TMDB as a table with columns of JSON: `tmdb_5000_movies.csv`, and `ratings.csv` and `links.csv` beside it.
+    TmdbTable,
+    /// A catalogue of TMDB as a record a line: `movies.jsonl`, and `ratings.csv` and `links.csv` beside it.
+    TmdbRecords,
 }
 
 impl LogFormat {
@@ -41,6 +48,8 @@ impl LogFormat {
             Self::MovieLens20m => "ml20m",
             Self::Log => "log",
             Self::Release => "release",
+            Self::TmdbTable => "tmdb-csv",
+            Self::TmdbRecords => "tmdb-jsonl",
         }
     }
 }
@@ -86,6 +95,9 @@ pub struct Imported {
     pub format: LogFormat,
     /// What was left out.
     pub skipped: Skipped,
+    /// The company's record of each movie, in the order of the movies and without its id; empty where the form tells no
+    /// more than the data set.
+    pub records: Vec<Value>,
 }
 
 /// Reads a log, a file or a folder; the form is found from names and content unless it is given.
@@ -102,14 +114,25 @@ pub fn import(path: &Path, format: Option<LogFormat>) -> Result<Imported, BadImp
         }
     };
     let plain = |builder| (builder, Skipped::default());
+    let mut records = Vec::new();
+    let mut catalogue = |read: tmdb::Catalogue| {
+        records = read.records;
+        (read.builder, read.skipped)
+    };
     let (builder, skipped) = match format {
         LogFormat::MovieLens100k => plain(movielens::read_100k(&file("u.data"))?),
         LogFormat::MovieLens1m => plain(movielens::read_1m(&file("ratings.dat"))?),
         LogFormat::MovieLens20m => plain(movielens::read_20m(&file("ratings.csv"))?),
         LogFormat::Log => company::read_log(&file("log.csv.gz"))?,
         LogFormat::Release => company::read_release(path)?,
+        LogFormat::TmdbTable => catalogue(tmdb::read_csv(&file("tmdb_5000_movies.csv"))?),
+        LogFormat::TmdbRecords => catalogue(tmdb::read_jsonl(&file("movies.jsonl"))?),
     };
-    if builder.len() == 0 {
+    if builder.data.movies.is_empty() {
+        return Err(BadImport::of(path, 0, "there is no movie in it"));
+    }
+    // A catalogue is worth something without ratings.
+    if builder.len() == 0 && records.is_empty() {
         return Err(BadImport::of(
             path,
             0,
@@ -124,17 +147,23 @@ pub fn import(path: &Path, format: Option<LogFormat>) -> Result<Imported, BadImp
         data: builder.finish(name),
         format,
         skipped,
+        records,
     })
 }
 
 /// Files by which a folder tells its form, in the order of asking.
-const MARKS: [(&str, LogFormat); 5] = [
+const MARKS: [(&str, LogFormat); 7] = [
+    ("tmdb_5000_movies.csv", LogFormat::TmdbTable),
     ("u.data", LogFormat::MovieLens100k),
     ("ratings.dat", LogFormat::MovieLens1m),
-    ("ratings.csv", LogFormat::MovieLens20m),
     ("log.csv.gz", LogFormat::Release),
     ("log.csv", LogFormat::Release),
+    ("movies.jsonl", LogFormat::TmdbRecords),
+    ("ratings.csv", LogFormat::MovieLens20m),
 ];
+
+/// Columns by which a table of TMDB is known.
+const TABLE: [&str; 3] = ["id", "title", "genres"];
 
 fn detect(path: &Path) -> Result<LogFormat, BadImport> {
     if path.is_dir() {
@@ -143,16 +172,20 @@ fn detect(path: &Path) -> Result<LogFormat, BadImport> {
             .find(|(name, _)| path.join(name).is_file())
             .map(|(_, format)| *format)
             .ok_or_else(|| {
-                BadImport::of(
-                    path,
-                    0,
-                    "the folder has none of `u.data`, `ratings.dat`, `ratings.csv`, `log.csv.gz`, `log.csv`",
-                )
+                let names: Vec<String> = MARKS.iter().map(|(name, _)| format!("`{name}`")).collect();
+                BadImport::of(path, 0, format!("the folder has none of {}", names.join(", ")))
             });
     }
     let first = first_line(path)?;
     if first.starts_with("userId,") {
         Ok(LogFormat::MovieLens20m)
+    } else if first.starts_with('{') {
+        Ok(LogFormat::TmdbRecords)
+    } else if TABLE
+        .iter()
+        .all(|column| first.split(',').any(|name| name.trim() == *column))
+    {
+        Ok(LogFormat::TmdbTable)
     } else if first.contains("::") && !first.contains(',') {
         Ok(LogFormat::MovieLens1m)
     } else if first.matches('\t').count() == 3 {
@@ -192,3 +225,5 @@ fn first_line(path: &Path) -> Result<String, BadImport> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tmdb_tests;

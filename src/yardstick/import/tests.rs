@@ -187,7 +187,7 @@ fn a_written_folder_reads_back() {
     before.movies[0].genres = vec![0];
     before.movies[0].runtime_min = Some(170);
     let out = dir.path().join("out");
-    let written = write_folder(&before, &out).unwrap();
+    let written = write_folder(&before, &[], &out).unwrap();
     assert_eq!((written.lines, written.unknown_minutes), (3, 0));
     let after = import(&out, None).unwrap();
     assert_eq!(after.format, LogFormat::Release);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Dataset;
 use crate::event::{Event, Record, SimTime};
@@ -26,9 +26,11 @@ pub struct Written {
 
 /// Writes a folder, which is made; the user numbers are the data set's own where they are numbers.
 ///
+/// Movies have the records that are given, in their order, where there are any.
+///
 /// # Errors
 /// When the disk refuses.
-pub fn write_folder(data: &Dataset, dir: &Path) -> io::Result<Written> {
+pub fn write_folder(data: &Dataset, records: &[Value], dir: &Path) -> io::Result<Written> {
     fs::create_dir_all(dir)?;
     let users = user_numbers(data);
     let mut out = BufWriter::new(File::create(dir.join("users.jsonl"))?);
@@ -41,7 +43,13 @@ pub fn write_folder(data: &Dataset, dir: &Path) -> io::Result<Written> {
     out.flush()?;
     let movies = movie_ids(data);
     let mut out = BufWriter::new(File::create(dir.join("movies.jsonl"))?);
-    for (row, id) in data.movies.iter().zip(&movies) {
+    for (place, (row, id)) in data.movies.iter().zip(&movies).enumerate() {
+        if let Some(record) = records.get(place) {
+            let mut record = record.clone();
+            record["id"] = Value::from(id.as_str());
+            writeln!(out, "{record}")?;
+            continue;
+        }
         let genres: Vec<_> = row
             .genres
             .iter()
