@@ -1,7 +1,8 @@
 //! Attacks on ratings: fake accounts that raise or lower one movie, by the models of the literature.
 //!
 //! Models after Burke, Mobasher and others: random, average, bandwagon, love and hate. `copied` takes the profiles of real users,
-//! the only model here that the usual features of a profile hardly see. An attack is sized by the fake ratings for every real one
+//! which the usual features of a profile hardly see, and a search for the nearest profile does; `blended` takes a part of
+//! several, which that does not see either. An attack is sized by the fake ratings for every real one
 //! of its target: below five, rankers that do not use ratings do not notice.
 
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ pub struct Attack {
     pub goal: Goal,
     /// How many accounts, and against which movie.
     pub size: Size,
-    /// The movies that an account rates beside the target; `copied` takes as many as its original has.
+    /// The movies that an account rates beside the target; `copied` and `blended` take as many as their originals have.
     pub fillers: u32,
     /// The hours from the onset within which all accounts begin.
     pub burst_hours: f64,
@@ -43,15 +44,18 @@ pub enum Model {
     LoveHate,
     /// What a real user watched and gave.
     Copied,
+    /// A third each of what three real users watched and gave.
+    Blended,
 }
 
 impl Model {
-    pub(super) const WORDS: [(&'static str, Self); 5] = [
+    pub(super) const WORDS: [(&'static str, Self); 6] = [
         ("random", Self::Random),
         ("average", Self::Average),
         ("bandwagon", Self::Bandwagon),
         ("love_hate", Self::LoveHate),
         ("copied", Self::Copied),
+        ("blended", Self::Blended),
     ];
 
     /// Returns the name of course files and answer keys.
@@ -140,10 +144,12 @@ impl Attack {
             let mut draws = branch.branch("profiles").at(number as u64);
             let begins = (draws.unit() * self.burst_hours * 3600.0) as i64;
             let begins = begins.min((window.seconds() - DAY_S).max(0));
-            let profile = if self.model == Model::Copied {
-                copied(scene, window, begins, target, &mut draws)
-            } else {
-                self.invented(scene, facts, &known, window, begins, target, &mut draws)
+            let profile = match self.model {
+                Model::Copied => copied(scene, window, begins, target, &mut draws),
+                Model::Blended => blended(scene, window, begins, target, &mut draws),
+                Model::Random | Model::Average | Model::Bandwagon | Model::LoveHate => {
+                    self.invented(scene, facts, &known, window, begins, target, &mut draws)
+                }
             };
             let stars = match self.goal {
                 Goal::Promote => scene.top(),
@@ -212,13 +218,15 @@ impl Attack {
             };
             let around = match self.model {
                 Model::Average => facts.mean_stars(place),
-                Model::Random | Model::Bandwagon | Model::LoveHate | Model::Copied => facts.mean(),
+                Model::Random | Model::Bandwagon | Model::LoveHate | Model::Copied | Model::Blended => {
+                    facts.mean()
+                }
             };
             let noisy = around + FILLER_SD * top / 5.0 * draws.normal();
             let stars = match self.model {
                 Model::LoveHate => opposite,
                 Model::Bandwagon if from_known => top,
-                Model::Random | Model::Average | Model::Bandwagon | Model::Copied => noisy,
+                Model::Random | Model::Average | Model::Bandwagon | Model::Copied | Model::Blended => noisy,
             };
             let second = if filler == 0 {
                 0
@@ -267,6 +275,30 @@ fn copied(
             viewing
         })
         .collect();
+    profile.sort_by_key(|viewing| viewing.at);
+    profile
+}
+
+/// The users of whom a blended profile is made: with two, it is still nearer to each than users are to one another.
+const BLENDED: usize = 3;
+
+/// Copies a part of several real users' profiles, no movie twice.
+fn blended(
+    scene: &Scene<'_>,
+    window: Window,
+    begins: i64,
+    target: MovieIndex,
+    draws: &mut Draws,
+) -> Vec<Viewing> {
+    let mut profile = Vec::new();
+    let mut chosen = BTreeSet::new();
+    for _ in 0..BLENDED {
+        for viewing in copied(scene, window, begins, target, draws) {
+            if draws.chance(1.0 / BLENDED as f64) && chosen.insert(viewing.movie.0) {
+                profile.push(viewing);
+            }
+        }
+    }
     profile.sort_by_key(|viewing| viewing.at);
     profile
 }

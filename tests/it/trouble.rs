@@ -199,6 +199,7 @@ fn the_target_and_the_accounts_of_an_attack_are_found() {
         ("bandwagon", "promote"),
         ("love_hate", "demote"),
         ("copied", "promote"),
+        ("blended", "promote"),
     ] {
         let table = format!("model = '{model}'\ngoal = '{goal}'\nonset_day = 8\nend_day = 20\n");
         // Among the worlds that were tried, the one in which attacks stand out least.
@@ -487,6 +488,30 @@ fn deg_sim(logged: &[Logged]) -> BTreeMap<u32, f64> {
         .collect()
 }
 
+/// The likeness of the one profile that is most like each user's: the share of movies that both watched among those that
+/// either did.
+fn nearest(logged: &[Logged]) -> BTreeMap<u32, f64> {
+    let mut users: BTreeMap<u32, std::collections::BTreeSet<u32>> = BTreeMap::new();
+    for Logged { viewing, .. } in logged {
+        users.entry(viewing.user.0).or_default().insert(viewing.movie.0);
+    }
+    users.retain(|_, movies| movies.len() >= 5);
+    let likeness = |a: &std::collections::BTreeSet<u32>, b: &std::collections::BTreeSet<u32>| {
+        let both = a.intersection(b).count();
+        both as f64 / (a.len() + b.len() - both) as f64
+    };
+    users
+        .iter()
+        .map(|(user, movies)| {
+            let others = users.iter().filter(|(other, _)| *other != user);
+            let most = others
+                .map(|(_, theirs)| likeness(movies, theirs))
+                .fold(0.0, f64::max);
+            (*user, most)
+        })
+        .collect()
+}
+
 /// The probability that a fake account has the larger value.
 fn auc(values: &BTreeMap<u32, f64>, fake: &[u32]) -> f64 {
     let (fakes, real): (Vec<_>, Vec<_>) = values.iter().partition(|(user, _)| fake.contains(user));
@@ -515,15 +540,27 @@ fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
         (Model::Bandwagon, 0.9..=1.0),
         (Model::LoveHate, 0.95..=1.0),
         (Model::Copied, 0.4..=0.75),
+        (Model::Blended, 0.3..=0.75),
     ] {
         let (logged, truth) = company.attacked(&key, model);
         let found = auc(&rdma(&logged), &truth.users);
         let unlike = auc(&deg_sim(&logged), &truth.users);
         seen.insert(model.name(), found);
         assert!(range.contains(&found), "{}: {found}", model.name());
+        // One profile that is nearly the same gives a copy away, and a blend has none.
+        let near = auc(&nearest(&logged), &truth.users);
+        assert!(
+            if model == Model::Copied {
+                near > 0.98
+            } else {
+                near < 0.75
+            },
+            "{}: {near}",
+            model.name()
+        );
         match model {
             Model::Random | Model::Average | Model::LoveHate => assert!(unlike > 0.9, "{unlike}"),
-            Model::Copied => assert!((0.3..0.7).contains(&unlike), "{unlike}"),
+            Model::Copied | Model::Blended => assert!((0.2..0.8).contains(&unlike), "{unlike}"),
             // Its known half makes it like everybody.
             Model::Bandwagon => {}
         }
@@ -532,11 +569,14 @@ fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
         let rank = &truth.effects[2];
         assert!(rank.with < rank.without, "{rank:?}");
     }
-    let hardest = seen.remove("copied").unwrap();
-    assert!(
-        seen.values().all(|easier| easier - hardest > 0.25),
-        "{hardest} {seen:?}"
-    );
+    for hard in ["copied", "blended"] {
+        let hard = seen.remove(hard).unwrap();
+        let easy = ["random", "average", "bandwagon", "love_hate"];
+        assert!(
+            easy.iter().all(|easy| seen[easy] - hard > 0.25),
+            "{hard} {seen:?}"
+        );
+    }
 }
 
 #[test]
@@ -550,6 +590,7 @@ fn an_attack_of_the_usual_size_moves_its_target_in_every_model_and_nothing_else(
         Model::Bandwagon,
         Model::LoveHate,
         Model::Copied,
+        Model::Blended,
     ] {
         let (logged, truth) = company.attacked(&key, model);
         let told: Vec<Viewing> = logged.iter().map(|logged| logged.viewing).collect();
