@@ -47,20 +47,30 @@ impl Played {
         self.create_account += other.create_account;
         self.bytes += other.bytes;
     }
+
+    fn count(&mut self, kind: Kind) {
+        match kind {
+            Kind::Watch => self.watch += 1,
+            Kind::Rate => self.rate += 1,
+            Kind::Recommend => self.recommend += 1,
+            Kind::CreateAccount => self.create_account += 1,
+        }
+    }
 }
 
 /// Hours played before the first line, so that movies are under way when the stream begins: as long as the longest movie.
 const LEAD_HOURS: i64 = 4;
-/// Seconds of one slice of formatting: large enough to share among threads, small enough to stay in cache.
-const SLICE_S: i64 = 60;
-/// The slices that each thread formats before any is handed on.
-const SLICES_AT_ONCE: usize = 5;
+/// Seconds of one slice of formatting, which one thread writes: its text stays in cache until it is handed on.
+const SLICE_S: usize = 6;
+/// The slices that each of several threads formats before any is handed on: starting a thread must cost little beside them.
+const SLICES_AT_ONCE: usize = 20;
 /// The address of the company's own recommender, which serves until a team does: the most popular movies for everybody.
 const FALLBACK: &str = "recommender.company.example:8082";
 
-/// One line to come: the place of its viewing among those of its part, its kind and its argument, in one word.
+/// One line to come: the place of its viewing among those of its part, and its kind, in one word. All else follows from
+/// the viewing and the second.
 #[derive(Debug, Clone, Copy)]
-struct Line(u64);
+struct Line(u32);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -70,26 +80,110 @@ enum Kind {
     CreateAccount,
 }
 
+/// The most viewings of a part that can be under way at once: what a [`Line`] can name.
+const MOST_OPEN: usize = 1 << 30;
+
 impl Line {
-    fn new(viewing: usize, kind: Kind, argument: u16) -> Self {
-        Self((viewing as u64) << 32 | (kind as u64) << 16 | u64::from(argument))
+    fn new(viewing: u32, kind: Kind) -> Self {
+        Self(viewing << 2 | kind as u32)
     }
 
     fn viewing(self) -> usize {
-        (self.0 >> 32) as usize
+        (self.0 >> 2) as usize
     }
 
     fn kind(self) -> Kind {
-        match self.0 >> 16 & 3 {
+        match self.0 & 3 {
             0 => Kind::Watch,
             1 => Kind::Rate,
             2 => Kind::Recommend,
             _ => Kind::CreateAccount,
         }
     }
+}
 
-    fn argument(self) -> u32 {
-        u32::from(self.0 as u16)
+/// The bytes of a [`Prefix`] that hold text; with the rest it fills one line of cache.
+const PREFIX: usize = 59;
+
+/// What every watch line of a viewing says between its time and its minute, of a fixed size so that it is fetched at once
+/// and copied without asking for its length.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Prefix {
+    text: [u8; PREFIX],
+    /// How many bytes of `text` count; none do when the prefix is longer than that, and the line is written piece by piece.
+    length: u8,
+    /// When the viewing began, in seconds from the hour.
+    start: i32,
+}
+
+/// The bytes of a time of the profile `classic`, without a fraction, and of the longest end of a watch line.
+const STAMP: usize = 19;
+const MINUTE: usize = 8;
+/// The minutes whose ends of lines stand ready; the longest movie has 240.
+const MINUTES: usize = 1000;
+/// The room that a watch line needs when its pieces are copied at their full sizes.
+const WATCH_ROOM: usize = STAMP + PREFIX + MINUTE;
+
+/// The ends of watch lines, by minute: `<minute>.mpg` and a newline, with how many bytes count.
+fn minute_ends() -> Vec<([u8; MINUTE], u8)> {
+    let mut end = Vec::with_capacity(MINUTE);
+    (0..MINUTES as u32)
+        .map(|minute| {
+            end.clear();
+            push_watch_end(minute, &mut end);
+            end.push(b'\n');
+            let mut text = [0; MINUTE];
+            text[..end.len()].copy_from_slice(&end);
+            (text, end.len() as u8)
+        })
+        .collect()
+}
+
+/// A text that is written over and over, with the count of what stands in it.
+#[derive(Debug, Default)]
+struct Page {
+    /// The bytes that count, and behind them what is left of earlier texts.
+    bytes: Vec<u8>,
+    length: usize,
+    counts: Played,
+}
+
+impl Page {
+    fn clear(&mut self) {
+        self.length = 0;
+        self.counts = Played::default();
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Makes sure that this many bytes can be written behind the text.
+    fn reserve(&mut self, room: usize) {
+        if self.bytes.len() - self.length < room {
+            self.bytes.resize((self.length + room) * 2, 0);
+        }
+    }
+
+    /// Appends a watch line, each piece copied at its full size and overwritten from where it ends by the next.
+    fn push_watch(&mut self, stamp: &([u8; STAMP], usize), prefix: &Prefix, end: &([u8; MINUTE], u8)) {
+        self.reserve(WATCH_ROOM);
+        let room: &mut [u8; WATCH_ROOM] = self.bytes[self.length..]
+            .first_chunk_mut()
+            .expect("the room is reserved");
+        room[..STAMP].copy_from_slice(&stamp.0);
+        let at = stamp.1.min(STAMP);
+        room[at..at + PREFIX].copy_from_slice(&prefix.text);
+        let at = at + usize::from(prefix.length).min(PREFIX);
+        room[at..at + MINUTE].copy_from_slice(&end.0);
+        self.length += at + usize::from(end.1);
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        self.reserve(text.len());
+        self.bytes[self.length..self.length + text.len()].copy_from_slice(text);
+        self.length += text.len();
     }
 }
 
@@ -157,6 +251,12 @@ pub fn simulate_told<E>(
     let slate = top(world);
     let mut parts: Vec<Part> = split(world, threads);
     let mut played = Played::default();
+    let mut pages = Vec::new();
+    let format = Format {
+        world,
+        slate: &slate,
+        ends: minute_ends(),
+    };
     let mut hour = spec.lead();
     while hour < end {
         let next = hour.plus_seconds(3600);
@@ -172,13 +272,12 @@ pub fn simulate_told<E>(
                     scope.spawn(|| part.sort(world, hour, until));
                 }
             });
-            format_hour(
-                world,
-                &slate,
+            format.hour(
                 &parts,
                 (hour, until),
                 threads,
-                &mut |text: &[u8], counts: &Played| {
+                &mut pages,
+                |text: &[u8], counts: &Played| {
                     sink(text)?;
                     played.add(counts);
                     Ok(())
@@ -256,9 +355,8 @@ struct Part {
     lines: Vec<Line>,
     /// Where the lines of each second begin, and where the last ones end.
     begins: Vec<u32>,
-    /// What every watch line of a viewing says between its time and its minute, and where each begins.
-    prefixes: Vec<u8>,
-    prefix_begins: Vec<u32>,
+    /// What the watch lines of each viewing share.
+    prefixes: Vec<Prefix>,
     /// Room for the next hour's viewings, and for what is told of them.
     scratch: Vec<Viewing>,
     told: Vec<Logged>,
@@ -273,7 +371,6 @@ impl Part {
             lines: Vec::new(),
             begins: Vec::new(),
             prefixes: Vec::new(),
-            prefix_begins: Vec::new(),
             scratch: Vec::new(),
             told: Vec::new(),
         }
@@ -312,8 +409,9 @@ impl Part {
         let profile = world.spec().profile;
         self.begins.clear();
         self.begins.resize(span as usize + 1, 0);
+        assert!(self.open.len() < MOST_OPEN, "more viewings than a line can name");
         for logged in &self.open {
-            for_lines(logged, profile, base, span, |second, _, _| {
+            for_lines(logged, profile, base, span, |second, _| {
                 self.begins[second] += 1;
             });
         }
@@ -325,26 +423,19 @@ impl Part {
         // Filled from the back, so that each second's end becomes its beginning and viewings keep their order.
         self.lines.clear();
         self.lines.resize(total as usize, Line(0));
-        self.prefixes.clear();
-        self.prefix_begins.clear();
         for (place, logged) in self.open.iter().enumerate().rev() {
-            for_lines(logged, profile, base, span, |second, kind, argument| {
+            for_lines(logged, profile, base, span, |second, kind| {
                 self.begins[second] -= 1;
-                self.lines[self.begins[second] as usize] = Line::new(place, kind, argument);
+                self.lines[self.begins[second] as usize] = Line::new(place as u32, kind);
             });
         }
-        for Logged { viewing, .. } in &self.open {
-            self.prefix_begins.push(self.prefixes.len() as u32);
-            self.prefixes.push(b',');
-            push_number(u64::from(viewing.user.0), &mut self.prefixes);
-            self.prefixes.push(b',');
-            push_watch_begin(&world.movie(viewing.movie).id, &mut self.prefixes);
+        self.prefixes.clear();
+        if profile == Profile::Classic {
+            let mut text = Vec::with_capacity(2 * PREFIX);
+            let open = &self.open;
+            self.prefixes
+                .extend(open.iter().map(|logged| prefix(world, logged, base, &mut text)));
         }
-        self.prefix_begins.push(self.prefixes.len() as u32);
-    }
-
-    fn prefix(&self, viewing: usize) -> &[u8] {
-        &self.prefixes[self.prefix_begins[viewing] as usize..self.prefix_begins[viewing + 1] as usize]
     }
 
     /// Returns the lines of one second of the sorted hour.
@@ -361,175 +452,177 @@ impl Part {
     }
 }
 
-/// Calls `line` for each line of a viewing that falls in the span of `span` seconds from `base`: its second, kind, argument.
-fn for_lines(
-    logged: &Logged,
-    profile: Profile,
-    base: i64,
-    span: i64,
-    mut line: impl FnMut(usize, Kind, u16),
-) {
+/// Makes the prefix of a viewing, empty where its lines are not a minute apart; `text` is room for it.
+fn prefix(world: &World, logged: &Logged, base: i64, text: &mut Vec<u8>) -> Prefix {
+    let viewing = &logged.viewing;
+    text.clear();
+    text.push(b',');
+    push_number(u64::from(viewing.user.0), text);
+    text.push(b',');
+    push_watch_begin(&world.movie(viewing.movie).id, text);
+    let mut prefix = Prefix {
+        text: [0; PREFIX],
+        length: 0,
+        start: (viewing.at.seconds() - base) as i32,
+    };
+    if text.len() <= PREFIX && logged.pace_s == 60 {
+        prefix.text[..text.len()].copy_from_slice(text);
+        prefix.length = text.len() as u8;
+    }
+    prefix
+}
+
+/// Calls `line` for each line of a viewing that falls in the span of `span` seconds from `base`: its second and kind.
+fn for_lines(logged: &Logged, profile: Profile, base: i64, span: i64, mut line: impl FnMut(usize, Kind)) {
     let viewing = &logged.viewing;
     let start = viewing.at.seconds() - base;
-    let mut push = |second: i64, kind: Kind, argument: u16| {
+    let mut push = |second: i64, kind: Kind| {
         if (0..span).contains(&second) {
-            line(second as usize, kind, argument);
+            line(second as usize, kind);
         }
     };
-    if let Some(millis) = logged.request_ms {
-        push(start - 1, Kind::Recommend, millis);
+    if logged.request_ms.is_some() {
+        push(start - 1, Kind::Recommend);
     }
     if profile == Profile::Current && viewing.is_first {
-        push(start - 1, Kind::CreateAccount, 0);
+        push(start - 1, Kind::CreateAccount);
     }
     let pace = i64::from(logged.pace_s);
     let first = (-start).div_euclid(pace).max(0);
     let last = ((span - start).div_euclid(pace) + 1).min(i64::from(viewing.minutes));
     for minute in first..last {
-        push(start + minute * pace, Kind::Watch, minute as u16);
+        push(start + minute * pace, Kind::Watch);
     }
-    if let Some(stars) = viewing.stars {
+    if viewing.stars.is_some() {
         // Half a minute after the last one.
-        let rated = start + (i64::from(viewing.minutes) - 1) * pace + 30;
-        push(rated, Kind::Rate, u16::from(stars));
+        push(start + (i64::from(viewing.minutes) - 1) * pace + 30, Kind::Rate);
     }
 }
 
-/// Formats the slices of an hour that stands sorted, a few at a time for each thread: a whole hour of a million viewers
-/// is half a gigabyte of text.
-fn format_hour<E>(
-    world: &World,
-    slate: &str,
-    parts: &[Part],
-    (from, until): (SimTime, SimTime),
-    threads: usize,
-    mut sink: impl FnMut(&[u8], &Played) -> Result<(), E>,
-) -> Result<(), E> {
-    let seconds = until.seconds() - from.seconds();
-    let slices: Vec<i64> = (0..(seconds + SLICE_S - 1) / SLICE_S).collect();
-    for group in slices.chunks(threads * SLICES_AT_ONCE) {
-        let mut texts = Vec::with_capacity(group.len());
-        std::thread::scope(|scope| {
-            let handles: Vec<_> = group
-                .chunks(SLICES_AT_ONCE)
-                .map(|chunk| {
-                    scope.spawn(move || {
-                        let seconds = |slice: i64| slice * SLICE_S..((slice + 1) * SLICE_S).min(seconds);
-                        chunk
-                            .iter()
-                            .map(|slice| format_slice(world, slate, parts, from, seconds(*slice)))
-                            .collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            for handle in handles {
-                texts.extend(handle.join().expect("formatting does not panic"));
+/// What all lines are written with.
+struct Format<'f> {
+    world: &'f World,
+    slate: &'f str,
+    ends: Vec<([u8; MINUTE], u8)>,
+}
+
+impl Format<'_> {
+    /// Formats the slices of an hour that stands sorted, a few at a time for each thread: a whole hour of a million viewers
+    /// is half a gigabyte of text. `pages` is room for them, kept from hour to hour.
+    fn hour<E>(
+        &self,
+        parts: &[Part],
+        (from, until): (SimTime, SimTime),
+        threads: usize,
+        pages: &mut Vec<Page>,
+        mut sink: impl FnMut(&[u8], &Played) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let seconds = (until.seconds() - from.seconds()) as usize;
+        let slices: Vec<_> = (0..seconds)
+            .step_by(SLICE_S)
+            .map(|begin| begin..(begin + SLICE_S).min(seconds))
+            .collect();
+        // One thread hands each slice on while it is still in cache.
+        let at_once = if threads == 1 { 1 } else { threads * SLICES_AT_ONCE };
+        pages.resize_with(at_once, Page::default);
+        for group in slices.chunks(at_once) {
+            if threads == 1 {
+                self.slice(parts, from, group[0].clone(), &mut pages[0]);
+            } else {
+                std::thread::scope(|scope| {
+                    for (pages, slices) in pages.chunks_mut(SLICES_AT_ONCE).zip(group.chunks(SLICES_AT_ONCE))
+                    {
+                        scope.spawn(move || {
+                            for (page, slice) in pages.iter_mut().zip(slices) {
+                                self.slice(parts, from, slice.clone(), page);
+                            }
+                        });
+                    }
+                });
             }
-        });
-        for (text, counts) in texts {
-            sink(&text, &counts)?;
-        }
-    }
-    Ok(())
-}
-
-/// Formats the lines of one slice, second by second: those of every part in the order of users.
-fn format_slice(
-    world: &World,
-    slate: &str,
-    parts: &[Part],
-    from: SimTime,
-    seconds: Range<i64>,
-) -> (Vec<u8>, Played) {
-    let profile = world.spec().profile;
-    let range = seconds.start as usize..seconds.end as usize;
-    let count: usize = parts
-        .iter()
-        .map(|part| (part.begins[range.end] - part.begins[range.start]) as usize)
-        .sum();
-    let mut text = Vec::with_capacity(count * 72);
-    let mut counts = Played::default();
-    let mut stamp = Vec::with_capacity(32);
-    for second in range {
-        let time = from.plus_seconds(second as i64);
-        stamp.clear();
-        push_time(time, profile, false, &mut stamp);
-        for part in parts {
-            for line in part.second(second) {
-                let viewing = &part.open[line.viewing()].viewing;
-                let kind = line.kind();
-                if kind == Kind::Watch && profile == Profile::Classic {
-                    counts.watch += 1;
-                    text.extend_from_slice(&stamp);
-                    text.extend_from_slice(part.prefix(line.viewing()));
-                    push_watch_end(line.argument(), &mut text);
-                    text.push(b'\n');
-                    continue;
-                }
-                // A moment within the second that follows from who and what, so that a line's fraction is the same in any run.
-                let millis = i64::from(viewing.user.0.wrapping_mul(0x9e37_79b1) >> 22) % 1000;
-                let fine = SimTime(time.0 + millis * 1000);
-                if kind == Kind::Recommend || profile == Profile::Current {
-                    push_time(fine, profile, kind == Kind::Recommend, &mut text);
-                } else {
-                    text.extend_from_slice(&stamp);
-                }
-                push_rest(world, slate, viewing, *line, &mut text, &mut counts);
+            for page in &pages[..group.len()] {
+                sink(page.text(), &page.counts)?;
             }
         }
+        Ok(())
     }
-    counts.events = count as u64;
-    counts.bytes = text.len() as u64;
-    (text, counts)
-}
 
-/// Appends what stands after the time of a line, its end included, and counts the line.
-fn push_rest(
-    world: &World,
-    slate: &str,
-    viewing: &Viewing,
-    line: Line,
-    text: &mut Vec<u8>,
-    counts: &mut Played,
-) {
-    text.push(b',');
-    push_number(u64::from(viewing.user.0), text);
-    text.push(b',');
-    let movie = || world.movie(viewing.movie).id.as_str();
-    match line.kind() {
-        Kind::Watch => {
-            counts.watch += 1;
-            push_watch_begin(movie(), text);
-            push_watch_end(line.argument(), text);
+    /// Formats the lines of one slice, second by second: those of every part in the order of users.
+    fn slice(&self, parts: &[Part], from: SimTime, seconds: Range<usize>, page: &mut Page) {
+        let profile = self.world.spec().profile;
+        page.clear();
+        let mut text = Vec::with_capacity(1024);
+        for second in seconds {
+            let time = from.plus_seconds(second as i64);
+            text.clear();
+            push_time(time, profile, false, &mut text);
+            let mut stamp = ([0; STAMP], text.len().min(STAMP));
+            stamp.0[..stamp.1].copy_from_slice(&text[..stamp.1]);
+            for part in parts {
+                let lines = part.second(second);
+                page.counts.events += lines.len() as u64;
+                for line in lines {
+                    if line.kind() == Kind::Watch
+                        && let Some(prefix) = part.prefixes.get(line.viewing())
+                        && prefix.length > 0
+                        && let Some(end) = self.ends.get((second as i32 - prefix.start) as usize / 60)
+                    {
+                        page.counts.watch += 1;
+                        page.push_watch(&stamp, prefix, end);
+                        continue;
+                    }
+                    text.clear();
+                    self.line(&part.open[line.viewing()], time, line.kind(), &mut text);
+                    page.counts.count(line.kind());
+                    page.push(&text);
+                }
+            }
         }
-        Kind::Rate => {
-            counts.rate += 1;
-            push_rate(movie(), line.argument(), text);
-        }
-        Kind::Recommend => {
-            counts.recommend += 1;
-            push_recommend(FALLBACK, 200, slate, line.argument(), text);
-        }
-        Kind::CreateAccount => {
-            counts.create_account += 1;
-            text.extend_from_slice(b"GET /create_account");
-        }
+        page.counts.bytes = page.length as u64;
     }
-    text.push(b'\n');
+
+    /// Appends a line of any kind and profile, its newline included.
+    fn line(&self, logged: &Logged, second: SimTime, kind: Kind, text: &mut Vec<u8>) {
+        let viewing = &logged.viewing;
+        let profile = self.world.spec().profile;
+        // A moment within the second that follows from who and what, so that a line's fraction is the same in any run.
+        let millis = i64::from(viewing.user.0.wrapping_mul(0x9e37_79b1) >> 22) % 1000;
+        let fine = SimTime(second.0 + millis * 1000);
+        push_time(fine, profile, kind == Kind::Recommend, text);
+        text.push(b',');
+        push_number(u64::from(viewing.user.0), text);
+        text.push(b',');
+        let movie = || self.world.movie(viewing.movie).id.as_str();
+        match kind {
+            Kind::Watch => {
+                let minute = (second.seconds() - viewing.at.seconds()) / i64::from(logged.pace_s);
+                push_watch_begin(movie(), text);
+                push_watch_end(minute as u32, text);
+            }
+            Kind::Rate => {
+                let stars = viewing.stars.expect("a viewing with this line was rated");
+                push_rate(movie(), u32::from(stars), text);
+            }
+            Kind::Recommend => {
+                let millis = logged
+                    .request_ms
+                    .expect("a viewing with this line asked for recommendations");
+                push_recommend(FALLBACK, 200, self.slate, u32::from(millis), text);
+            }
+            Kind::CreateAccount => text.extend_from_slice(b"GET /create_account"),
+        }
+        text.push(b'\n');
+    }
 }
 
 /// Shares users out among threads, neighbours together.
 fn split(world: &World, threads: usize) -> Vec<Part> {
     let users = world.spec().users;
     let share = users.div_ceil(threads as u32).max(1);
-    let mut parts: Vec<Part> = (0..users)
+    (0..users)
         .step_by(share as usize)
         .map(|first| Part::new(UserId(first + 1), share.min(users - first)))
-        .collect();
-    if let Some(last) = parts.last_mut() {
-        last.users.end = u32::MAX;
-    }
-    parts
+        .collect()
 }
 
 /// The list that the company's own recommender gives everybody.
@@ -580,39 +673,6 @@ mod tests {
         assert_eq!(one, play(Profile::Classic, 2));
         assert_eq!(one, play(Profile::Classic, 5));
         assert!(one.1.events > 2_000, "{:?}", one.1);
-    }
-
-    /// Writes down what was begun within the stream.
-    struct Scribe(std::sync::Mutex<Vec<Viewing>>);
-
-    impl Teller for Scribe {
-        fn tell(&self, _: Range<u32>, _: SimTime, began: &[Viewing], _: &mut Vec<Logged>) {
-            self.0.lock().unwrap().extend(began);
-        }
-    }
-
-    #[test]
-    fn a_user_of_a_stream_lives_the_same_alone() {
-        let key = Key::from_seed(3);
-        let size = WorldSpec {
-            users: 300,
-            movies: 100,
-            profile: Profile::Classic,
-        };
-        let (world, branch) = (World::new(&key, size, 1), key.branch("sim"));
-        let spec = SimulateSpec {
-            start: super::super::term_start(),
-            hours: 30.0,
-            threads: 2,
-        };
-        let scribe = Scribe(std::sync::Mutex::default());
-        survey(&world, &branch, spec, &scribe);
-        let mut all = scribe.0.into_inner().unwrap();
-        all.retain(|viewing| viewing.at >= spec.start);
-        all.sort_by_key(|viewing| (viewing.user, viewing.at));
-        let histories = Histories::new(&world, &branch, spec);
-        let alone: Vec<Viewing> = world.user_ids().flat_map(|user| histories.of(user)).collect();
-        assert!(all.len() > 200 && all == alone);
     }
 
     #[test]
