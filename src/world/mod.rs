@@ -292,6 +292,19 @@ impl World {
         taste::enjoyment(&taste, &self.traits, &shifts, worth);
     }
 
+    /// Returns the `k` movies of the highest worth to a user at a time, the foremost first, ties in the order of the
+    /// catalogue: the head of what [`World::enjoyment_at`] sorts to. Empty for a number that is not given.
+    pub fn best(&self, id: UserId, moment: &Moment, k: usize) -> Vec<MovieIndex> {
+        let Some(taste) = self.taste(id) else {
+            return Vec::new();
+        };
+        let shifts = |index: usize| self.shift(moment, MovieIndex(index as u32));
+        taste::best(&taste, &self.traits, &shifts, k)
+            .into_iter()
+            .map(|place| MovieIndex(place as u32))
+            .collect()
+    }
+
     /// Returns the threshold, in logits, at which a user would take as many movies of the whole catalogue as they watch in
     /// thirty days; none for a number that is not given. It is the user's own and does not move with time.
     pub fn acceptance_level(&self, id: UserId) -> Option<f64> {

@@ -138,3 +138,20 @@ fn the_true_worth_leaves_room_between_popular_and_oracle() {
     assert!(of_all < 0.5 * of_popular, "{of_all} {of_popular} {of_oracle}");
     assert!(of_popular < 0.7 * of_oracle, "{of_all} {of_popular} {of_oracle}");
 }
+
+#[test]
+fn the_best_movies_are_the_head_of_all_sorted_by_worth() {
+    for (movies, k) in [(700, 20), (300, 300), (20, 30), (50, 0)] {
+        let world = world(60, movies, Profile::Classic, 1);
+        let moment = world.habits().moment(10.0);
+        let mut worth = Vec::new();
+        for id in world.user_ids() {
+            world.enjoyment_at(id, &moment, &mut worth);
+            let mut sorted: Vec<MovieIndex> = world.movie_indices().collect();
+            sorted.sort_by(|a, b| worth[b.0 as usize].total_cmp(&worth[a.0 as usize]).then(a.cmp(b)));
+            sorted.truncate(k);
+            assert_eq!(world.best(id, &moment, k), sorted, "{id:?} {movies} {k}");
+        }
+        assert!(world.best(UserId(61), &moment, k).is_empty());
+    }
+}
