@@ -619,10 +619,14 @@ impl Format<'_> {
 fn split(world: &World, threads: usize) -> Vec<Part> {
     let users = world.spec().users;
     let share = users.div_ceil(threads as u32).max(1);
-    (0..users)
+    let mut parts: Vec<Part> = (0..users)
         .step_by(share as usize)
         .map(|first| Part::new(UserId(first + 1), share.min(users - first)))
-        .collect()
+        .collect();
+    if let Some(last) = parts.last_mut() {
+        last.users.end = u32::MAX;
+    }
+    parts
 }
 
 /// The list that the company's own recommender gives everybody.
@@ -673,6 +677,39 @@ mod tests {
         assert_eq!(one, play(Profile::Classic, 2));
         assert_eq!(one, play(Profile::Classic, 5));
         assert!(one.1.events > 2_000, "{:?}", one.1);
+    }
+
+    /// Writes down what was begun within the stream.
+    struct Scribe(std::sync::Mutex<Vec<Viewing>>);
+
+    impl Teller for Scribe {
+        fn tell(&self, _: Range<u32>, _: SimTime, began: &[Viewing], _: &mut Vec<Logged>) {
+            self.0.lock().unwrap().extend(began);
+        }
+    }
+
+    #[test]
+    fn a_user_of_a_stream_lives_the_same_alone() {
+        let key = Key::from_seed(3);
+        let size = WorldSpec {
+            users: 300,
+            movies: 100,
+            profile: Profile::Classic,
+        };
+        let (world, branch) = (World::new(&key, size, 1), key.branch("sim"));
+        let spec = SimulateSpec {
+            start: super::super::term_start(),
+            hours: 30.0,
+            threads: 2,
+        };
+        let scribe = Scribe(std::sync::Mutex::default());
+        survey(&world, &branch, spec, &scribe);
+        let mut all = scribe.0.into_inner().unwrap();
+        all.retain(|viewing| viewing.at >= spec.start);
+        all.sort_by_key(|viewing| (viewing.user, viewing.at));
+        let histories = Histories::new(&world, &branch, spec);
+        let alone: Vec<Viewing> = world.user_ids().flat_map(|user| histories.of(user)).collect();
+        assert!(all.len() > 200 && all == alone);
     }
 
     #[test]
