@@ -89,8 +89,7 @@ fn of(places: &[usize], values: &[f64]) -> f64 {
 }
 
 fn resampled(units: usize, figure: &dyn Fn(&[usize]) -> f64, branch: &Branch) -> Option<Interval> {
-    let found = stats::bootstrap::bootstrap(units, figure, RESAMPLES, LEVEL, &mut branch.at(0))?;
-    Some(found.percentile)
+    stats::bootstrap::percentile(units, figure, RESAMPLES, LEVEL, &mut branch.at(0))
 }
 
 /// Asks a ranker for twenty movies for each user who has something held out: the whole catalogue is ranked, what the user

@@ -9,8 +9,8 @@ mod linear;
 mod rankers;
 mod sample;
 mod split;
+mod standing;
 mod statistics;
-mod twin;
 
 pub use built_in::{built_in_dataset, log_dataset};
 pub use compare::{Comparison, Row, Verdict, compare};
@@ -23,5 +23,5 @@ pub use import::{
 pub use rankers::{Algorithm, Ranker, StarModel, fit_star_model};
 pub use sample::{REFERENCE_SIZE, Size, TooSmall, sample};
 pub use split::{Protocol, Split};
+pub use standing::{Shift, Standing, standings};
 pub use statistics::{Figure, statistics};
-pub use twin::{Shift, Standing, standings};

@@ -44,6 +44,18 @@ pub fn bootstrap(
     })
 }
 
+/// As [`bootstrap`], the percentile interval alone: without the jackknife it costs a part where units are many.
+pub fn percentile(
+    units: usize,
+    figure: impl Fn(&[usize]) -> f64,
+    resamples: usize,
+    level: f64,
+    draws: &mut Draws,
+) -> Option<Interval> {
+    let (_, figures) = resampled(units, &figure, resamples, draws)?;
+    between_tails(&figures, level)
+}
+
 /// The standard interval: the figure, more or less the normal quantile times the standard deviation of resampled figures
 /// (Efron and Tibshirani 1993, section 12). For figures that resampling shifts, as it shifts everything that counts what is
 /// distinct: the percentile interval would be shifted with them.
@@ -161,5 +173,9 @@ mod tests {
             "{found:?}"
         );
         assert!(standard(1, mean, 100, 0.95, &mut draws).is_none());
+        let branch = Key::from_seed(2).branch("bootstrap");
+        let all = bootstrap(values.len(), mean, 100, 0.95, &mut branch.at(0)).unwrap();
+        let alone = percentile(values.len(), mean, 100, 0.95, &mut branch.at(0));
+        assert_eq!(alone, Some(all.percentile));
     }
 }
