@@ -19,11 +19,7 @@ impl Strength {
 
     /// Returns the word of course files.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Mild => "mild",
-            Self::Strong => "strong",
-        }
+        Self::WORDS[self as usize].0
     }
 
     fn size(self, mild: f64, strong: f64) -> f64 {

@@ -1,9 +1,9 @@
 //! How women and men, the young and the old differ, and how well a history tells who somebody is.
 
-use super::linear::{dot, solve};
 use super::{Figures, View, collect, deviation, mean, stars};
 use crate::seed::Branch;
 use crate::yardstick::Meeting;
+use crate::yardstick::linear::{dot, factor, substitute};
 
 const PEOPLE: &str = "people";
 const GENDER: &str = "women and men";
@@ -195,24 +195,25 @@ fn told(kernel: &[Vec<f64>], truth: &[[f64; 2]], fold: &[usize]) -> Option<Vec<[
             (0..truth.len()).partition(|place| fold[*place] == part);
         let centre = [0, 1]
             .map(|side| learnt.iter().map(|place| truth[*place][side]).sum::<f64>() / learnt.len() as f64);
-        let mut rows: Vec<Vec<f64>> = learnt
+        let n = learnt.len();
+        let mut square: Vec<f64> = learnt
             .iter()
-            .map(|a| learnt.iter().map(|b| kernel[*a][*b]).collect())
+            .flat_map(|a| learnt.iter().map(|b| kernel[*a][*b]))
             .collect();
-        for (place, row) in rows.iter_mut().enumerate() {
-            row[place] += RIDGE * diagonal;
+        for place in 0..n {
+            square[place * n + place] += RIDGE * diagonal;
         }
-        let sides = learnt
-            .iter()
-            .map(|place| [0, 1].map(|side| truth[*place][side] - centre[side]))
-            .collect();
-        let weights = solve(rows, sides)?;
+        if !factor(&mut square, n) {
+            return None;
+        }
+        let weights = [0, 1].map(|side| {
+            let mut known = collect(learnt.iter().map(|place| truth[*place][side] - centre[side]));
+            substitute(&square, &mut known);
+            known
+        });
         for place in asked {
             let row = collect(learnt.iter().map(|other| kernel[place][*other]));
-            told[place] = [0, 1].map(|side| {
-                let weights = collect(weights.iter().map(|weight| weight[side]));
-                centre[side] + dot(&row, &weights)
-            });
+            told[place] = [0, 1].map(|side| centre[side] + dot(&row, &weights[side]));
         }
     }
     Some(told)

@@ -3,10 +3,10 @@
 mod activity;
 mod genres;
 mod groups;
-mod linear;
 mod minutes;
 mod popularity;
 mod ratings;
+mod singular;
 mod spectrum;
 mod time;
 

@@ -1,7 +1,7 @@
 //! How many directions taste has: singular values of choice, and of what effects leave of the ratings.
 
-use super::linear::Sparse;
 use super::ratings::Effects;
+use super::singular::Sparse;
 use super::{Figures, View};
 use crate::seed::Branch;
 
