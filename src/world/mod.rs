@@ -11,6 +11,7 @@ mod record;
 mod taste;
 mod titles;
 mod words;
+mod worth;
 
 use std::collections::HashMap;
 
@@ -25,6 +26,7 @@ pub use titles::slug;
 use crate::seed::{Branch, Draws, Key};
 use record::Details;
 use taste::{MovieTraits, Space};
+use worth::Merits;
 
 /// A movie's place in the catalogue, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +98,7 @@ pub struct World {
     /// Where among this year's movies each stands in the order of coming out.
     movie_ranks: Vec<u16>,
     traits: Vec<MovieTraits>,
+    merits: Merits,
     by_id: HashMap<String, MovieIndex>,
     habits: Habits,
 }
@@ -134,6 +137,7 @@ impl World {
             ranks: columns.ranks,
             movie_ranks: draw_movie_ranks(&root.branch("arrivals"), spec.movies),
             movies,
+            merits: Merits::new(&traits),
             traits,
             by_id,
             habits: Habits::default(),
@@ -268,13 +272,27 @@ impl World {
 
     /// Returns what the time adds to the pull of a movie, in logits; none when the movie is not to be had yet.
     pub fn shift(&self, moment: &Moment, index: MovieIndex) -> Option<f64> {
-        if !moment.is_shifted && moment.absent.is_empty() && self.habits.arriving == 0.0 {
+        if self.is_still(moment) {
             return Some(0.0);
         }
         let genres = self.movies[index.0 as usize].genres;
         let is_there =
             !genres.meets(moment.absent) && self.arrived(index).is_none_or(|day| day <= moment.day);
         is_there.then(|| moment.shift(genres))
+    }
+
+    /// Whether the time adds nothing to the pull of any movie, and all are to be had.
+    fn is_still(&self, moment: &Moment) -> bool {
+        !moment.is_shifted && moment.absent.is_empty() && self.habits.arriving == 0.0
+    }
+
+    /// Returns [`World::shift`] for the whole catalogue, minus infinity for what is not to be had; none when it is still.
+    fn shifts(&self, moment: &Moment) -> Option<Vec<f32>> {
+        let shift = |index| {
+            self.shift(moment, index)
+                .map_or(f32::NEG_INFINITY, |shift| shift as f32)
+        };
+        (!self.is_still(moment)).then(|| self.movie_indices().map(shift).collect())
     }
 
     /// Fills `worth` with the true worth of every movie to a user, each in [0, 1]; empty for a number that is not given.
@@ -288,20 +306,29 @@ impl World {
     pub fn enjoyment_at(&self, id: UserId, moment: &Moment, worth: &mut Vec<f64>) {
         worth.clear();
         let Some(taste) = self.taste(id) else { return };
-        let shifts = |index: usize| self.shift(moment, MovieIndex(index as u32));
-        taste::enjoyment(&taste, &self.traits, &shifts, worth);
+        self.merits
+            .enjoyment(&taste, &self.traits, self.shifts(moment).as_deref(), worth);
     }
 
-    /// Returns the `k` movies of the highest worth to a user at a time, the foremost first, ties in the order of the
-    /// catalogue: the head of what [`World::enjoyment_at`] sorts to. Empty for a number that is not given.
-    pub fn best(&self, id: UserId, moment: &Moment, k: usize) -> Vec<MovieIndex> {
-        let Some(taste) = self.taste(id) else {
-            return Vec::new();
-        };
-        let shifts = |index: usize| self.shift(moment, MovieIndex(index as u32));
-        taste::best(&taste, &self.traits, &shifts, k)
-            .into_iter()
-            .map(|place| MovieIndex(place as u32))
+    /// Returns the `k` movies of the highest worth to each of some users at a time, the foremost first, ties in the order of
+    /// the catalogue: the heads of what [`World::enjoyment_at`] sorts to. Empty for a number that is not given.
+    pub fn best(&self, ids: &[UserId], moment: &Moment, k: usize) -> Vec<Vec<MovieIndex>> {
+        let shifts = self.shifts(moment);
+        let tastes: Vec<Option<Taste>> = ids.iter().map(|id| self.taste(*id)).collect();
+        let known: Vec<&Taste> = tastes.iter().flatten().collect();
+        let mut found = self
+            .merits
+            .best(&known, &self.traits, shifts.as_deref(), k)
+            .into_iter();
+        let movies = |places: Vec<usize>| places.into_iter().map(|place| MovieIndex(place as u32)).collect();
+        tastes
+            .iter()
+            .map(|taste| {
+                taste
+                    .as_ref()
+                    .and_then(|_| found.next())
+                    .map_or_else(Vec::new, movies)
+            })
             .collect()
     }
 
@@ -310,15 +337,14 @@ impl World {
     pub fn acceptance_level(&self, id: UserId) -> Option<f64> {
         let taste = self.taste(id)?;
         let moment = self.habits.moment(0.0);
-        let shifts = |index: usize| self.shift(&moment, MovieIndex(index as u32));
-        Some(taste::level(&taste, &self.traits, &shifts))
+        Some(self.merits.level(&taste, self.shifts(&moment).as_deref()))
     }
 
     /// Returns the pull, in logits, of a movie that is put before a viewer: being shown it makes awareness of it irrelevant.
     /// None when the movie is not to be had.
     pub fn pull_shown(&self, taste: &Taste, moment: &Moment, index: MovieIndex) -> Option<f64> {
         let shift = self.shift(moment, index)?;
-        Some(taste.deserved_pull(&self.traits[index.0 as usize]) + shift)
+        Some(self.merits.pull(taste, index.0 as usize) + shift)
     }
 
     /// Returns how satisfied a user truly is with a movie, standardised.

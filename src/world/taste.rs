@@ -242,6 +242,11 @@ impl Taste {
         self.activity
     }
 
+    /// Returns the user's weights of the features.
+    pub(super) fn weights(&self) -> &[f32; FEATURES] {
+        &self.weights
+    }
+
     /// Returns the pull of a movie on the user when they choose by themselves, in logits, before noise.
     pub(super) fn pull(&self, movie: &MovieTraits) -> f64 {
         // Eight sums side by side, always added in this order: as fast as the machine can, and the same bits on all.
@@ -257,11 +262,6 @@ impl Taste {
             *sum += weight * feature;
         }
         f64::from(sums.iter().sum::<f32>())
-    }
-
-    /// Returns the pull that is merit and taste, without awareness: what the truth is made of.
-    pub(super) fn deserved_pull(&self, movie: &MovieTraits) -> f64 {
-        self.pull(movie) - f64::from(self.weights[0]) * (movie.appeal - movie.intrinsic)
     }
 
     /// Moves the weights of the genres, in logits.
@@ -321,191 +321,6 @@ impl Taste {
     }
 }
 
-/// The true worth of every movie to a user: acceptance times satisfaction, each in [0, 1].
-pub(super) fn enjoyment(
-    taste: &Taste,
-    movies: &[MovieTraits],
-    shift: &dyn Fn(usize) -> Option<f64>,
-    worth: &mut Vec<f64>,
-) {
-    worth.clear();
-    worth.extend(deserved_pulls(taste, movies, shift));
-    accept(taste, worth);
-    for (value, movie) in worth.iter_mut().zip(movies) {
-        *value *= taste.satisfaction(movie);
-    }
-}
-
-/// The places of the `k` movies of the highest worth, the foremost first, ties in the order of the catalogue.
-///
-/// Exactly the head of what [`enjoyment`] sorts to: satisfaction is at most 1, so a movie whose acceptance alone is below
-/// the worth of the last of the list can't enter it, and neither can any that pulls less; what they are worth is never computed.
-pub(super) fn best(
-    taste: &Taste,
-    movies: &[MovieTraits],
-    shift: &dyn Fn(usize) -> Option<f64>,
-    k: usize,
-) -> Vec<usize> {
-    let pulls: Vec<f64> = deserved_pulls(taste, movies, shift).collect();
-    let level = level_of(taste, &pulls);
-    let mut order: Vec<u32> = (0..movies.len() as u32).collect();
-    let by_pull = |a: &u32, b: &u32| {
-        let (one, other) = (pulls[*a as usize], pulls[*b as usize]);
-        other.total_cmp(&one).then(a.cmp(b))
-    };
-    let mut list: Vec<(f64, usize)> = Vec::with_capacity(k + 1);
-    // The foremost are put in order a batch at a time: the list is nearly always complete within the first.
-    let mut from = 0;
-    while from < order.len() && k > 0 {
-        let rest = &mut order[from..];
-        let batch = BATCH.max(k).min(rest.len());
-        if batch < rest.len() {
-            rest.select_nth_unstable_by(batch - 1, by_pull);
-        }
-        rest[..batch].sort_unstable_by(by_pull);
-        for place in rest[..batch].iter().map(|place| *place as usize) {
-            let accepted = acceptance(pulls[place], level);
-            let last = if list.len() == k { list.last() } else { None };
-            if last.is_some_and(|(least, _)| accepted < *least) {
-                return list.into_iter().map(|(_, place)| place).collect();
-            }
-            let worth = accepted * taste.satisfaction(&movies[place]);
-            let at = list.partition_point(|(other, before)| {
-                other.total_cmp(&worth).reverse().then(before.cmp(&place)).is_lt()
-            });
-            list.insert(at, (worth, place));
-            list.truncate(k);
-        }
-        from += batch;
-    }
-    list.into_iter().map(|(_, place)| place).collect()
-}
-
-/// How many movies [`best`] puts in order at once: several times a usual list.
-const BATCH: usize = 128;
-
-/// The deserved pull of every movie, with what the time adds; what is not to be had pulls nobody.
-fn deserved_pulls(
-    taste: &Taste,
-    movies: &[MovieTraits],
-    shift: &dyn Fn(usize) -> Option<f64>,
-) -> impl Iterator<Item = f64> {
-    movies.iter().enumerate().map(|(place, movie)| {
-        shift(place).map_or(f64::NEG_INFINITY, |shift| taste.deserved_pull(movie) + shift)
-    })
-}
-
-/// Turns pulls into acceptance: `1 - exp(-exp(U - c))` with the deserved pull U and a level c at which the user would
-/// accept as many movies as they watch in thirty days.
-fn accept(taste: &Taste, pulls: &mut [f64]) {
-    let level = level_of(taste, pulls);
-    for pull in pulls {
-        *pull = acceptance(*pull, level);
-    }
-}
-
-fn level_of(taste: &Taste, pulls: &[f64]) -> f64 {
-    acceptance_level(pulls, taste.activity.min(pulls.len() as f64 / 4.0))
-}
-
-/// The level at which a user would accept as many movies as they watch in thirty days.
-pub(super) fn level(taste: &Taste, movies: &[MovieTraits], shift: &dyn Fn(usize) -> Option<f64>) -> f64 {
-    level_of(taste, &deserved_pulls(taste, movies, shift).collect::<Vec<f64>>())
-}
-
-fn acceptance(pull: f64, level: f64) -> f64 {
-    -libm::expm1(-libm::exp(pull - level))
-}
-
-/// Of so many movies one is looked at for the first guess of a level.
-const GUESS: usize = 16;
-/// Up to this expected number of acceptances a movie is among the many small ones, of which three sums tell enough.
-const SMALL: f64 = 0.01;
-/// The steps of Newton that are taken at most; some six are enough.
-const STEPS: u32 = 60;
-
-/// Returns the level c at which `Σ 1 - exp(-exp(pull - c))` is what is wanted.
-///
-/// With `e = exp(pull - most)` and `t = exp(most - c)` the sum is increasing and concave in t, and Newton's steps from below
-/// do not pass the solution. A first guess comes of a part of the movies. Around it the terms of nearly all movies are small,
-/// and theirs are `Σe t - Σe² t²/2 + Σe³ t³/6` to one part in 10⁷; the others are summed one by one.
-fn acceptance_level(pulls: &[f64], wanted: f64) -> f64 {
-    let most = pulls.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if most == f64::NEG_INFINITY {
-        // Nothing is to be had, and at any level nothing is taken.
-        return 0.0;
-    }
-    let weights: Vec<f64> = pulls.iter().map(|pull| exponential(pull - most)).collect();
-    let part: Vec<f64> = weights.iter().copied().step_by(GUESS).collect();
-    let share = part.len() as f64 / weights.len() as f64;
-    let no_small = [0.0; 3];
-    // The part may lack what is wanted: its own least is a guess as good as any.
-    let mut guess = newton(&part, &no_small, (wanted * share).min(0.5 * part.len() as f64));
-    for _ in 0..STEPS {
-        let mut large = Vec::with_capacity(weights.len() / 8);
-        let mut small = [0.0; 3];
-        for weight in &weights {
-            if weight * guess > SMALL {
-                large.push(*weight);
-            } else {
-                small[0] += weight;
-                small[1] += weight * weight;
-                small[2] += weight * weight * weight;
-            }
-        }
-        let found = newton(&large, &small, wanted);
-        if found <= 2.0 * guess {
-            return most - libm::log(found);
-        }
-        guess = found;
-    }
-    most - libm::log(guess)
-}
-
-/// Solves `Σ 1 - exp(-e t) + s₁ t - s₂ t²/2 + s₃ t³/6 = wanted` for t, from below.
-fn newton(large: &[f64], small: &[f64; 3], wanted: f64) -> f64 {
-    let sum: f64 = large.iter().sum::<f64>() + small[0];
-    let mut t = wanted / sum;
-    for _ in 0..STEPS {
-        let (mut value, mut slope) = (0.0, 0.0);
-        for weight in large {
-            let left = exponential(-weight * t);
-            value += 1.0 - left;
-            slope += weight * left;
-        }
-        value += t * (small[0] - t * (small[1] / 2.0 - t * small[2] / 6.0));
-        slope += small[0] - t * (small[1] - t * small[2] / 2.0);
-        let step = (wanted - value) / slope;
-        // Far beyond where the small ones are small the slope may be anything: at most doubling finds the way back.
-        if !step.is_finite() || step > t {
-            t *= 2.0;
-            continue;
-        }
-        t += step;
-        if step.abs() <= 1e-12 * t {
-            break;
-        }
-    }
-    t
-}
-
-/// e to the power of `x`, to one part in 10¹⁰, by arithmetic that the compiler can do for several numbers at a time, and that
-/// gives the same bits on every machine. Below -700 it stays at the value for -700.
-fn exponential(x: f64) -> f64 {
-    /// One and a half times 2⁵²: what is added to it is rounded to a whole number, which stands in the lowest bits.
-    const ROUND: f64 = 6_755_399_441_055_744.0;
-    const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
-    const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    let x = x.clamp(-700.0, 700.0);
-    let rounded = x * std::f64::consts::LOG2_E + ROUND;
-    let power = rounded - ROUND;
-    let r = (x - power * LN_2_HIGH) - power * LN_2_LOW;
-    let high = 1.0 / 24.0
-        + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5_040.0 + r * (1.0 / 40_320.0 + r / 362_880.0))));
-    let series = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * high)));
-    f64::from_bits(series.to_bits().wrapping_add(rounded.to_bits() << 52))
-}
-
 fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
 }
@@ -544,45 +359,5 @@ fn scale(movies: &mut [MovieTraits], get: impl Fn(&MovieTraits) -> f64, set: imp
     for movie in movies {
         let value = (get(movie) - mean) / sd;
         set(movie, value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::seed::Key;
-
-    #[test]
-    fn the_fast_exponential_is_the_exponential() {
-        for step in -7_000..7_000 {
-            let x = f64::from(step) * 0.0999;
-            let (fast, exact) = (exponential(x), libm::exp(x));
-            assert!((fast / exact - 1.0).abs() < 1e-10, "{x}: {fast} {exact}");
-        }
-        assert!(exponential(f64::NEG_INFINITY) < 1e-300);
-    }
-
-    #[test]
-    fn at_the_level_as_many_are_accepted_as_is_wanted() {
-        let mut draws = Key::from_seed(1).branch("level").at(0);
-        for (count, spread, wanted) in [
-            (20, 1.0, 5.0),
-            (1_000, 3.0, 25.0),
-            (5_000, 4.0, 300.0),
-            (30, 8.0, 0.2),
-        ] {
-            let pulls: Vec<f64> = (0..count).map(|_| spread * draws.normal()).collect();
-            let level = acceptance_level(&pulls, wanted);
-            let accepted: f64 = pulls.iter().map(|pull| acceptance(*pull, level)).sum();
-            assert!(
-                (accepted / wanted - 1.0).abs() < 1e-6,
-                "{count} {spread}: {accepted} for {wanted}"
-            );
-        }
-        let none = [f64::NEG_INFINITY; 3];
-        assert_eq!(
-            none.map(|pull| acceptance(pull, acceptance_level(&none, 1.0))),
-            [0.0; 3]
-        );
     }
 }

@@ -145,13 +145,16 @@ fn the_best_movies_are_the_head_of_all_sorted_by_worth() {
         let world = world(60, movies, Profile::Classic, 1);
         let moment = world.habits().moment(10.0);
         let mut worth = Vec::new();
-        for id in world.user_ids() {
+        let ids: Vec<UserId> = world.user_ids().chain([UserId(62)]).collect();
+        let best = world.best(&ids, &moment, k);
+        assert_eq!(best.len(), ids.len());
+        for (id, best) in world.user_ids().zip(&best) {
             world.enjoyment_at(id, &moment, &mut worth);
             let mut sorted: Vec<MovieIndex> = world.movie_indices().collect();
             sorted.sort_by(|a, b| worth[b.0 as usize].total_cmp(&worth[a.0 as usize]).then(a.cmp(b)));
             sorted.truncate(k);
-            assert_eq!(world.best(id, &moment, k), sorted, "{id:?} {movies} {k}");
+            assert_eq!(*best, sorted, "{id:?} {movies} {k}");
         }
-        assert!(world.best(UserId(61), &moment, k).is_empty());
+        assert!(best[60].is_empty());
     }
 }
