@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::measures::MEASURES;
 use crate::evidence::{Bundle, CatalogueFacts, Item, StageEnd, TrafficEnd, UserScore};
 use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
-use crate::metrics::accuracy::{Group, LEAST_GROUP, accuracy_score, gaps, group_mean};
+use crate::metrics::accuracy::{Compared, Group, LEAST_GROUP, accuracy_score, gaps, group_mean};
 use crate::metrics::personal::{LEAST_USERS, personalised};
 use crate::metrics::{beyond, stats};
 use crate::rubric::{Rubric, score};
@@ -744,10 +744,13 @@ fn regret(user: &UserScore) -> Option<f64> {
 }
 
 fn grouped(users: &[&UserScore], attribute: &str, value: impl Fn(&UserScore) -> Option<f64>) -> Vec<Group> {
-    let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
     for user in users {
         if let (Some(group), Some(value)) = (user.groups.get(attribute), value(user)) {
-            groups.entry(group.clone()).or_default().push(value);
+            groups
+                .entry(group.clone())
+                .or_default()
+                .push([value, f64::from(user.history)]);
         }
     }
     groups.into_iter().collect()
@@ -755,14 +758,28 @@ fn grouped(users: &[&UserScore], attribute: &str, value: impl Fn(&UserScore) -> 
 
 fn fairness(parts: &Parts<'_>, findings: &mut Findings) {
     // A group is served worse when its regret is higher, or when its agreement with behaviour is lower.
-    let by_truth = worst_gap(&parts.users, regret);
-    let by_behaviour = worst_gap(&parts.users, |user| user.observed.map(|found| -found.ndcg));
-    findings.insert("fairness.gap".to_owned(), by_truth);
-    findings.insert("fairness.ndcg_gap".to_owned(), by_behaviour);
+    let by_behaviour = |user: &UserScore| user.observed.map(|found| -found.ndcg);
+    let mut add = |measure: &str, finding| findings.insert(measure.to_owned(), finding);
+    add(
+        "fairness.gap",
+        worst_gap(&parts.users, Compared::AsTheyAre, regret),
+    );
+    add(
+        "fairness.adjusted_gap",
+        worst_gap(&parts.users, Compared::AtEqualActivity, regret),
+    );
+    add(
+        "fairness.ndcg_gap",
+        worst_gap(&parts.users, Compared::AsTheyAre, by_behaviour),
+    );
 }
 
 /// The largest gap of a group to the rest, with an interval that holds for all comparisons together.
-fn worst_gap(users: &[&UserScore], value: impl Fn(&UserScore) -> Option<f64> + Copy) -> Finding {
+fn worst_gap(
+    users: &[&UserScore],
+    compared: Compared,
+    value: impl Fn(&UserScore) -> Option<f64> + Copy,
+) -> Finding {
     let groups: Vec<(&str, Vec<Group>)> = ATTRIBUTES
         .iter()
         .map(|attribute| (*attribute, grouped(users, attribute, value)))
@@ -779,24 +796,23 @@ fn worst_gap(users: &[&UserScore], value: impl Fn(&UserScore) -> Option<f64> + C
         .map(|(_, groups)| groups.len() - assessed(groups))
         .sum();
     let found = groups.iter().flat_map(|(attribute, groups)| {
-        gaps(groups, comparisons, LEVEL)
+        gaps(groups, compared, comparisons, LEVEL)
             .into_iter()
             .map(move |gap| (*attribute, gap))
     });
-    let worst = found.max_by(|a, b| a.1.welch.interval.low.total_cmp(&b.1.welch.interval.low));
+    let worst = found.max_by(|a, b| a.1.interval.low.total_cmp(&b.1.interval.low));
     let Some((attribute, gap)) = worst else {
         return not_measured("no group of users is large enough to compare, or all got the same");
     };
+    let whom = match compared {
+        Compared::AsTheyAre => "everybody else",
+        Compared::AtEqualActivity => "everybody else with as long a history",
+    };
     let why = format!(
-        "{attribute} {}: {} users, against everybody else; {comparisons} groups compared, {small} too small",
+        "{attribute} {}: {} users, against {whom}; {comparisons} groups compared, {small} too small",
         gap.group, gap.n
     );
-    Finding::Measured(measured(
-        gap.welch.difference,
-        Some(gap.welch.interval),
-        gap.n,
-        why,
-    ))
+    Finding::Measured(measured(gap.difference, Some(gap.interval), gap.n, why))
 }
 
 fn figures(parts: &Parts<'_>, deadline_ms: u64) -> Figures {
@@ -885,6 +901,7 @@ fn by_group(parts: &Parts<'_>, truth: bool) -> Vec<GroupFigure> {
     let mut figures = Vec::new();
     for attribute in ATTRIBUTES {
         for (group, values) in grouped(&parts.users, attribute, value) {
+            let values: Vec<f64> = values.into_iter().map(|[value, _]| value).collect();
             let found = group_mean(&values, LEVEL);
             figures.push(GroupFigure {
                 attribute: attribute.to_owned(),

@@ -98,6 +98,11 @@ pub const MEASURES: &[MeasureInfo] = &[
         "score",
         "the largest gap of regret to the oracle between a group of users and the rest",
     ),
+    truth(
+        "fairness.adjusted_gap",
+        "score",
+        "the largest gap of regret to the oracle between a group of users and others with as long a history",
+    ),
     sampled(
         "fairness.ndcg_gap",
         "score",

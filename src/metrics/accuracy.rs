@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::stats::{Welch, mean_interval, normal_quantile, welch};
+use super::stats::adjusted::{Unit, adjusted_difference};
+use super::stats::{mean_interval, normal_quantile, welch};
 use crate::scorecard::Interval;
 
 /// Groups smaller than this are named and not assessed.
@@ -67,8 +68,17 @@ pub fn accuracy_score(users: &[[f64; 3]], level: f64) -> Option<(f64, Interval)>
     ))
 }
 
-/// One group of users: its name and a value for each user.
-pub type Group = (String, Vec<f64>);
+/// One group of users: its name, and a value and an activity for each user.
+pub type Group = (String, Vec<[f64; 2]>);
+
+/// What a gap is a gap in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// The mean of the group and that of the rest (Welch).
+    AsTheyAre,
+    /// Users of the group and of the rest who are equally active: less data is not itself mistreatment.
+    AtEqualActivity,
+}
 
 /// A group's mean with its interval; none below the least size.
 pub fn group_mean(values: &[f64], level: f64) -> Option<(f64, Interval)> {
@@ -84,18 +94,22 @@ pub struct Gap {
     /// The attribute and the group.
     pub group: String,
     /// How much higher the group's mean is than that of the rest.
-    pub welch: Welch,
+    pub difference: f64,
+    /// Its interval.
+    pub interval: Interval,
     /// The group's size.
     pub n: usize,
 }
 
 /// Returns the gap of each assessed group of an attribute to the rest, at a level that holds for `comparisons` of them
 /// together (Bonferroni). Groups below the least size are not assessed, but belong to the rest.
-pub fn gaps(groups: &[Group], comparisons: usize, level: f64) -> Vec<Gap> {
+///
+/// Activity enters as the logarithm of one more, and its square: agreement grows with history, and ever more slowly.
+pub fn gaps(groups: &[Group], compared: Compared, comparisons: usize, level: f64) -> Vec<Gap> {
     let together = 1.0 - (1.0 - level) / comparisons.max(1) as f64;
     let mut found = Vec::new();
     for (place, (name, values)) in groups.iter().enumerate() {
-        let rest: Vec<f64> = groups
+        let rest: Vec<[f64; 2]> = groups
             .iter()
             .enumerate()
             .filter(|(other, _)| *other != place)
@@ -104,10 +118,32 @@ pub fn gaps(groups: &[Group], comparisons: usize, level: f64) -> Vec<Gap> {
         if values.len() < LEAST_GROUP || rest.len() < LEAST_GROUP {
             continue;
         }
-        if let Some(welch) = welch(values, &rest, together) {
+        let difference = match compared {
+            Compared::AsTheyAre => {
+                let figures = |of: &[[f64; 2]]| of.iter().map(|[value, _]| *value).collect::<Vec<f64>>();
+                welch(&figures(values), &figures(&rest), together)
+                    .map(|found| (found.difference, found.interval))
+            }
+            Compared::AtEqualActivity => {
+                let units = |of: &[[f64; 2]], in_group: bool| {
+                    of.iter()
+                        .map(|[value, activity]| Unit {
+                            value: *value,
+                            in_group,
+                            covariate: libm::log(1.0 + activity),
+                        })
+                        .collect::<Vec<Unit>>()
+                };
+                let mut all = units(values, true);
+                all.extend(units(&rest, false));
+                adjusted_difference(&all, together)
+            }
+        };
+        if let Some((difference, interval)) = difference {
             found.push(Gap {
                 group: name.clone(),
-                welch,
+                difference,
+                interval,
                 n: values.len(),
             });
         }
@@ -149,18 +185,29 @@ mod tests {
 
     #[test]
     fn a_group_that_is_served_worse_has_a_gap_that_excludes_zero() {
-        let spread = |shift: f64, n: usize| {
+        // The less active are served worse, and the first group is less active.
+        let spread = |shift: f64, activity: f64, n: usize| {
             (0..n)
-                .map(|user| shift + (user % 7) as f64 * 0.02)
-                .collect::<Vec<f64>>()
+                .map(|user| {
+                    let activity = activity + (user % 40) as f64;
+                    [
+                        shift - 0.1 * libm::log(1.0 + activity) + (user % 7) as f64 * 0.02,
+                        activity,
+                    ]
+                })
+                .collect::<Vec<[f64; 2]>>()
         };
         let groups = vec![
-            ("F".to_owned(), spread(0.4, 60)),
-            ("M".to_owned(), spread(0.2, 200)),
-            ("X".to_owned(), spread(0.9, 5)),
+            ("F".to_owned(), spread(0.4, 0.0, 60)),
+            ("M".to_owned(), spread(0.2, 20.0, 200)),
+            ("X".to_owned(), spread(0.9, 0.0, 5)),
         ];
-        let found = gaps(&groups, 2, 0.98);
+        let found = gaps(&groups, Compared::AsTheyAre, 2, 0.98);
         assert_eq!(found.len(), 2);
-        assert!(found[0].welch.interval.low > 0.1, "{found:?}");
+        assert!(found[0].interval.low > 0.2, "{found:?}");
+        let equal = gaps(&groups[..2], Compared::AtEqualActivity, 2, 0.98);
+        assert_eq!(equal.len(), 2);
+        let [low, high] = [equal[0].interval.low, equal[0].interval.high];
+        assert!(0.17 < low && low < 0.2 && 0.2 < high && high < 0.23, "{equal:?}");
     }
 }

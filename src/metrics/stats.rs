@@ -1,5 +1,6 @@
 //! Estimates with their intervals: proportions, quantiles, means, ratios.
 
+pub mod adjusted;
 pub mod binomial;
 pub mod bootstrap;
 pub mod dependence;

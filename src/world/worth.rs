@@ -203,7 +203,12 @@ impl Desk {
             likely.clear();
             for (number, group) in weights.chunks(GROUP).enumerate() {
                 // Most groups have none: all are looked at together first, which is several times as fast.
-                if group.iter().fold(false, |has, weight| has | (*weight > border)) {
+                if group
+                    .iter()
+                    .map(|weight| u32::from(*weight > border))
+                    .sum::<u32>()
+                    > 0
+                {
                     let places = (number * GROUP) as u32..;
                     let large = places.zip(group).filter(|(_, weight)| **weight > border);
                     likely.extend(large.map(|(place, _)| place));

@@ -140,7 +140,7 @@ pub fn evaluate(split: &Split, ranker: &dyn Ranker) -> Evaluated {
 }
 
 /// Returns the twenty movies with the highest scores beside those that were met.
-fn top(scores: &mut [f64], met: &[usize], user: usize) -> Vec<u64> {
+pub(super) fn top(scores: &mut [f64], met: &[usize], user: usize) -> Vec<u64> {
     for movie in met {
         scores[*movie] = f64::NEG_INFINITY;
     }

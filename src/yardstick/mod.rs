@@ -4,6 +4,7 @@ mod built_in;
 mod compare;
 mod dataset;
 mod evaluate;
+mod graded;
 mod import;
 mod linear;
 mod rankers;
@@ -16,6 +17,7 @@ pub use built_in::{built_in_dataset, log_dataset};
 pub use compare::{Comparison, Row, Verdict, compare};
 pub use dataset::{Dataset, Meeting, MovieRow, UserRow};
 pub use evaluate::{Evaluated, K, RatingErrors, evaluate, kendall_tau, ladder, rating_errors};
+pub use graded::{Asked, graded};
 pub use import::{
     BadImport, Imported, LineFault, LogFormat, MAX_FAULTS, Skipped, SkippedLines, Written, import,
     write_folder,

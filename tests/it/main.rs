@@ -5,6 +5,7 @@
 mod feedback;
 mod golden;
 mod golden_metrics;
+mod graded;
 mod habits;
 mod inspect;
 mod interrupt;
