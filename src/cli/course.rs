@@ -28,15 +28,14 @@ pub(super) fn new(args: &New, ui: &Ui) -> Result<Exit, Failure> {
     }
     let key = Key::generate().map_err(|error| Failure::machine(format!("cannot draw a key: {error}")))?;
     let mut files = built_in_files();
-    files.push(("world.key".to_owned(), format!("{}\n", key.to_hex()).into_bytes()));
     files.push((".gitignore".to_owned(), b"world.key\nruns/\n".to_vec()));
     for (path, content) in &files {
         write(&args.dir.join(path), content)?;
     }
-    restrict(&args.dir.join("world.key"))?;
+    write_key(&args.dir.join("world.key"), &key)?;
     let text = format!(
         "{} files in {}\nworld.key is the secret that grades depend on: keep a copy, and keep it from students\nnext: cd {} && reelworld rubric lint\n",
-        files.len(),
+        files.len() + 1,
         args.dir.display(),
         args.dir.display()
     );
@@ -45,11 +44,20 @@ pub(super) fn new(args: &New, ui: &Ui) -> Result<Exit, Failure> {
     Ok(Exit::Passed)
 }
 
-/// The key is its owner's alone.
-fn restrict(path: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-        .map_err(|error| Failure::machine(format!("cannot protect `{}`: {error}", path.display())))
+/// Writes the key, which is its owner's alone from the first moment.
+fn write_key(path: &Path, key: &Key) -> Result<(), Failure> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let refused =
+        |error: std::io::Error| Failure::machine(format!("cannot write `{}`: {error}", path.display()));
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(refused)?;
+    writeln!(file, "{}", key.to_hex()).map_err(refused)
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! The grade rewards what reality rewards: recommenders trained on the company's log, judged by what only the grader knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reelworld::metrics::accuracy::{Compared, Gap, Group, accuracy_score, gaps};
 use reelworld::metrics::stats::mean_interval;
@@ -66,7 +66,7 @@ impl Company {
         let seen = self.release.seen();
         let mut groups: BTreeMap<&str, Vec<[f64; 2]>> = BTreeMap::new();
         for (id, [service, _, oracle]) in self.release.users.iter().zip(enjoyment) {
-            let history = seen.get(&id.0).map_or(0, |seen| seen.len());
+            let history = seen.get(&id.0).map_or(0, BTreeSet::len);
             let values = groups.entry(group(*id)).or_default();
             values.push([1.0 - service / oracle, history as f64]);
         }

@@ -12,6 +12,7 @@ mod interrupt;
 mod layers;
 mod report;
 mod sandbox;
+mod secrets;
 mod sim;
 mod starter;
 mod traffic;

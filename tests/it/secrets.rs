@@ -1,0 +1,455 @@
+//! Secrets hold: what a student has gives neither the key nor the truth, and no better lists than a good model's.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+use reelworld::metrics::accuracy::accuracy_score;
+use reelworld::release::{Release, ReleaseSpec};
+use reelworld::seed::Key;
+use reelworld::world::{Profile, World, WorldSpec};
+use reelworld::yardstick::{Algorithm, Asked, Dataset, Ranker, graded, log_dataset};
+use serde_json::Value;
+
+const LEVEL: f64 = 0.95;
+/// A month of log.
+const RELEASED: ReleaseSpec = ReleaseSpec {
+    users: 1_000,
+    days: 30,
+    heldout_days: 1,
+};
+const MOVIES: u32 = 1_000;
+/// The seed of the practice world that every copy of the program holds.
+const PRACTICE: u64 = 7;
+
+struct Company {
+    key: Key,
+    world: World,
+    release: Release,
+    log: Dataset,
+}
+
+fn company(key: Key) -> Company {
+    let spec = WorldSpec {
+        users: 2 * RELEASED.users,
+        movies: MOVIES,
+        profile: Profile::Classic,
+    };
+    let world = World::new(&key, spec, 2);
+    let release = Release::make(&world, &key, RELEASED, 2);
+    let log = log_dataset(&world, &release.users, &release.viewings);
+    Company {
+        key,
+        world,
+        release,
+        log,
+    }
+}
+
+/// A course whose key no plain number stands for.
+fn secret_key(last: u8) -> Key {
+    Key::parse(&format!(
+        "{}{last:02x}",
+        "5ec3e7a9d1f04b68".repeat(4)[..62].to_owned()
+    ))
+    .unwrap()
+}
+
+impl Company {
+    fn score(&self, ranker: &dyn Ranker) -> f64 {
+        let moment = self.world.habits().moment(0.0);
+        let asked = Asked {
+            world: &self.world,
+            moment: &moment,
+            users: &self.release.users,
+            seen: &self.release.seen(),
+            popular: &self.release.popular(),
+        };
+        accuracy_score(&graded(&asked, &[ranker])[0], LEVEL).unwrap().0
+    }
+
+    fn fit(&self, algorithm: Algorithm) -> Box<dyn Ranker> {
+        algorithm.fit(&self.log, &self.key.branch("student"))
+    }
+}
+
+/// What a student can work out of the log and the company's records for each user and movie.
+struct Clues {
+    rankers: Vec<Box<dyn Ranker>>,
+    /// For each movie: the logarithm of its viewers, its vote and its popularity outside, its age.
+    movies: Vec<[f64; 4]>,
+}
+
+const LEARNED: [Algorithm; 9] = [
+    Algorithm::Ials,
+    Algorithm::Ease,
+    Algorithm::ItemKnn,
+    Algorithm::UserKnn,
+    Algorithm::PureSvd,
+    Algorithm::ItemAvg,
+    Algorithm::MfRating,
+    Algorithm::GenreContent,
+    Algorithm::DemoPop,
+];
+const CLUES: usize = 2 * LEARNED.len() + 4 + 1;
+
+impl Clues {
+    fn find(company: &Company) -> Self {
+        let viewers = company.log.popularity();
+        let movies = company
+            .world
+            .movie_indices()
+            .map(|index| {
+                let movie = company.world.movie(index);
+                let record = movie.to_json(Profile::Classic);
+                let number = |name: &str| match &record[name] {
+                    Value::String(text) => text.parse().unwrap_or(0.0),
+                    other => other.as_f64().unwrap_or(0.0),
+                };
+                [
+                    f64::from(viewers[index.0 as usize] + 1).ln(),
+                    number("vote_average"),
+                    (number("popularity") + 1.0).ln(),
+                    movie.year.map_or(50.0, |year| f64::from(2030 - year)).ln_1p(),
+                ]
+            })
+            .collect();
+        let rankers = LEARNED.iter().map(|algorithm| company.fit(*algorithm)).collect();
+        Self { rankers, movies }
+    }
+
+    /// The clues about every movie for one user: each ranker's scores, standardised, and their squares with the sign kept.
+    fn about(&self, user: usize) -> Vec<[f64; CLUES]> {
+        let mut found = vec![[0.0; CLUES]; self.movies.len()];
+        let mut scores = vec![0.0; self.movies.len()];
+        for (place, ranker) in self.rankers.iter().enumerate() {
+            ranker.scores(user, &mut scores);
+            let n = scores.len() as f64;
+            let mean = scores.iter().sum::<f64>() / n;
+            let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / n;
+            for (found, score) in found.iter_mut().zip(&scores) {
+                let z = (score - mean) / variance.sqrt().max(1e-9);
+                found[2 * place] = z;
+                found[2 * place + 1] = z * z.abs();
+            }
+        }
+        for (found, movie) in found.iter_mut().zip(&self.movies) {
+            found[2 * LEARNED.len()..CLUES - 1].copy_from_slice(movie);
+            found[CLUES - 1] = 1.0;
+        }
+        found
+    }
+}
+
+/// Learns in a world whose truth is public what clues are worth: least squares on a function of the true worth.
+fn learn(practice: &Company, clues: &Clues, target: impl Fn(f64) -> f64) -> [f64; CLUES] {
+    let mut gram = vec![[0.0; CLUES]; CLUES];
+    let mut right = [0.0; CLUES];
+    let mut worth = Vec::new();
+    let seen = practice.release.seen();
+    for (user, id) in practice.release.users.iter().enumerate().step_by(4) {
+        practice.world.enjoyment(*id, &mut worth);
+        let best = worth.iter().copied().fold(0.0, f64::max);
+        for (movie, clues) in clues.about(user).iter().enumerate() {
+            if seen.get(&id.0).is_some_and(|seen| seen.contains(&movie)) {
+                continue;
+            }
+            let wanted = target(worth[movie] / best);
+            for (row, a) in gram.iter_mut().zip(clues) {
+                for (cell, b) in row.iter_mut().zip(clues) {
+                    *cell += a * b;
+                }
+            }
+            for (cell, a) in right.iter_mut().zip(clues) {
+                *cell += a * wanted;
+            }
+        }
+    }
+    solve(gram, right)
+}
+
+/// Solves the normal equations, with a ridge that is small beside them.
+fn solve(mut gram: Vec<[f64; CLUES]>, mut right: [f64; CLUES]) -> [f64; CLUES] {
+    for (place, row) in gram.iter_mut().enumerate() {
+        row[place] *= 1.0 + 1e-6;
+    }
+    for pivot in 0..CLUES {
+        for other in 0..CLUES {
+            if other == pivot {
+                continue;
+            }
+            let factor = gram[other][pivot] / gram[pivot][pivot];
+            let row = gram[pivot];
+            for (cell, value) in gram[other].iter_mut().zip(row) {
+                *cell -= factor * value;
+            }
+            right[other] -= factor * right[pivot];
+        }
+    }
+    for (place, value) in right.iter_mut().enumerate() {
+        *value /= gram[place][place];
+    }
+    right
+}
+
+/// A student's model that weighs clues as the practice world has taught.
+struct Taught<'a> {
+    clues: &'a Clues,
+    weights: [f64; CLUES],
+}
+
+impl Ranker for Taught<'_> {
+    fn name(&self) -> &'static str {
+        "Taught"
+    }
+
+    fn scores(&self, user: usize, scores: &mut [f64]) {
+        for (score, clues) in scores.iter_mut().zip(self.clues.about(user)) {
+            *score = clues.iter().zip(self.weights).map(|(a, b)| a * b).sum();
+        }
+    }
+}
+
+/// How far above the best single model a student gets who has the practice world's truth to learn from, at most; measured
+/// are .06 and .06, with scores of .34 and .37.
+const TAUGHT_MORE: f64 = 0.10;
+/// What nobody may reach without the key: halfway to the oracle.
+const HALFWAY: f64 = 0.5;
+
+#[test]
+fn the_practice_worlds_truth_teaches_little_more_than_a_good_model_learns() {
+    let practice = company(Key::from_seed(PRACTICE));
+    let taught = Clues::find(&practice);
+    let real = company(secret_key(1));
+    let clues = Clues::find(&real);
+    let alone = clues.rankers.iter().map(|ranker| real.score(&**ranker));
+    let alone = alone.fold(f64::MIN, f64::max);
+    assert!(alone > 0.2, "the best model of the log alone has {alone}");
+    let targets: [fn(f64) -> f64; 2] = [|worth| worth, |worth| (worth + 1e-3).ln()];
+    for target in targets {
+        let weights = learn(&practice, &taught, target);
+        let with_practice = real.score(&Taught {
+            clues: &clues,
+            weights,
+        });
+        assert!(
+            with_practice < (alone + TAUGHT_MORE).min(HALFWAY),
+            "{with_practice} with the practice world, {alone} without"
+        );
+        // The clues are real: an attack that gains nothing would bound nothing.
+        assert!(with_practice > 0.9 * alone, "{with_practice} {alone}");
+    }
+}
+
+/// Recommends what the same number of user would enjoy in another world.
+struct Elsewhere {
+    worth: Vec<Vec<f64>>,
+}
+
+impl Ranker for Elsewhere {
+    fn name(&self) -> &'static str {
+        "Elsewhere"
+    }
+
+    fn scores(&self, user: usize, scores: &mut [f64]) {
+        scores.copy_from_slice(&self.worth[user]);
+    }
+}
+
+#[test]
+fn the_same_numbers_in_another_world_are_other_people_and_other_movies() {
+    let real = company(secret_key(1));
+    let random = real.score(&*real.fit(Algorithm::Random));
+    for other in [Key::from_seed(PRACTICE), secret_key(2)] {
+        let other = World::new(&other, real.world.spec(), 2);
+        let worth = real.release.users.iter().map(|id| {
+            let mut worth = Vec::new();
+            other.enjoyment(*id, &mut worth);
+            worth
+        });
+        let elsewhere = Elsewhere {
+            worth: worth.collect(),
+        };
+        let score = real.score(&elsewhere);
+        assert!((score - random).abs() < 0.03, "{score}, at random {random}");
+        let names = |world: &World| -> BTreeSet<String> {
+            world
+                .movie_indices()
+                .map(|index| world.movie(index).id.clone())
+                .collect()
+        };
+        let shared = names(&real.world).intersection(&names(&other)).count();
+        assert!(shared < MOVIES as usize / 10, "{shared} movies of both");
+    }
+}
+
+/// Every form in which a key could be written down by accident, in pieces that are long enough to be no chance.
+fn traces(key: &Key) -> Vec<Vec<u8>> {
+    let hex = key.to_hex();
+    let bytes: Vec<u8> = (0..32)
+        .map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).unwrap())
+        .collect();
+    let mut traces: Vec<Vec<u8>> = Vec::new();
+    for piece in 0..4 {
+        let part = &hex[16 * piece..16 * (piece + 1)];
+        traces.push(part.as_bytes().to_vec());
+        traces.push(part.to_uppercase().into_bytes());
+        let raw = &bytes[8 * piece..8 * (piece + 1)];
+        traces.push(raw.to_vec());
+        traces.push(raw.iter().rev().copied().collect());
+        // As `{:?}` prints bytes.
+        let listed: Vec<String> = raw.iter().map(u8::to_string).collect();
+        traces.push(listed.join(", ").into_bytes());
+    }
+    for alphabet in ["+/", "-_"] {
+        for skipped in 0..3 {
+            // Whole groups of three bytes from each alignment: what base64 makes of them does not depend on the rest.
+            let whole = (bytes.len() - skipped) / 3 * 3;
+            traces.push(base64(&bytes[skipped..skipped + whole], alphabet));
+        }
+    }
+    traces
+}
+
+fn base64(bytes: &[u8], last: &str) -> Vec<u8> {
+    let alphabet = format!("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789{last}");
+    let digit = |value: u32| alphabet.as_bytes()[(value & 63) as usize];
+    bytes
+        .chunks_exact(3)
+        .flat_map(|group| {
+            let value = group.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+            [18, 12, 6, 0].map(|shift| digit(value >> shift))
+        })
+        .collect()
+}
+
+/// What the grader alone knows of some users, as numbers would be printed.
+fn truths(world: &World) -> Vec<Vec<u8>> {
+    let mut worth = Vec::new();
+    let mut found = Vec::new();
+    for id in world.user_ids().step_by(97).take(40) {
+        world.enjoyment(id, &mut worth);
+        worth.sort_by(|a, b| b.total_cmp(a));
+        found.extend(worth[..10].iter().map(|worth| format!("{worth:.7}").into_bytes()));
+        let activity = world.activity(id).unwrap();
+        found.push(format!("{activity:.7}").into_bytes());
+    }
+    found
+}
+
+fn holds(text: &[u8], piece: &[u8]) -> bool {
+    text.windows(piece.len()).any(|window| window == piece)
+}
+
+/// The bytes of a file, and what it unfolds to.
+fn contents(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = fs::read(path).unwrap();
+    let mut unfolded = Vec::new();
+    let is_folded = flate2::read::MultiGzDecoder::new(&bytes[..])
+        .read_to_end(&mut unfolded)
+        .is_ok();
+    if is_folded {
+        vec![bytes, unfolded]
+    } else {
+        vec![bytes]
+    }
+}
+
+#[test]
+fn nothing_that_leaves_the_company_holds_the_key_or_the_truth() {
+    let dir = tempfile::tempdir().unwrap();
+    let course = dir.path().join("course");
+    let out = dir.path().join("out");
+    fs::create_dir_all(&out).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/course");
+    for entry in walkdir::WalkDir::new(&fixture) {
+        let entry = entry.unwrap();
+        let to = course.join(entry.path().strip_prefix(&fixture).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(to).unwrap();
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+    let key = secret_key(9);
+    fs::write(course.join("world.key"), key.to_hex()).unwrap();
+    let spec = WorldSpec {
+        users: 4_000,
+        movies: 500,
+        profile: Profile::Classic,
+    };
+    let secrets: Vec<Vec<u8>> = traces(&key)
+        .into_iter()
+        .chain(truths(&World::new(&key, spec, 2)))
+        .collect();
+    assert!(
+        holds(key.to_hex().as_bytes(), &secrets[0]),
+        "the search finds a key that is there"
+    );
+
+    let run = |words: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_reelworld"))
+            .arg("--course")
+            .arg(&course)
+            .args(words)
+            .current_dir(&out)
+            .output()
+            .unwrap()
+    };
+    let told: Vec<(String, std::process::Output)> = [
+        &["starter", "new", "m1", "--team", "falcons"][..],
+        &["world", "export", "--out", "exercise"],
+        &["simulate", "--hours", "0.2", "--out", "log.csv"],
+        &["rubric", "handout", "m1"],
+        &["rubric", "lint"],
+        &["doctor"],
+    ]
+    .into_iter()
+    .map(|words| (words.join(" "), run(words)))
+    .collect();
+    for (words, output) in &told {
+        assert!(output.status.success(), "{words}: {output:?}");
+    }
+    // Errors about the key speak of it without a digit.
+    fs::write(course.join("world.key"), &key.to_hex()[..63]).unwrap();
+    let broken = run(&["starter", "new", "m1", "--team", "hawks"]);
+    assert_eq!(broken.status.code(), Some(2), "{broken:?}");
+
+    let mut searched = 0;
+    for (words, output) in told.iter().chain([&("broken key".to_owned(), broken)]) {
+        for text in [&output.stdout, &output.stderr] {
+            for secret in &secrets {
+                assert!(!holds(text, secret), "`{words}` prints a secret");
+            }
+        }
+    }
+    for entry in walkdir::WalkDir::new(&out) {
+        let entry = entry.unwrap();
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        for bytes in contents(entry.path()) {
+            searched += bytes.len();
+            let found = find_any(&bytes, &secrets);
+            assert!(found.is_none(), "{} holds {found:?}", entry.path().display());
+        }
+    }
+    assert!(searched > 1_000_000, "only {searched} bytes were searched");
+}
+
+/// Searches for all at once, by their first four bytes.
+fn find_any<'a>(text: &[u8], secrets: &'a [Vec<u8>]) -> Option<&'a [u8]> {
+    let mut by_start: HashMap<&[u8], Vec<&'a [u8]>> = HashMap::new();
+    for secret in secrets {
+        by_start.entry(&secret[..4]).or_default().push(secret);
+    }
+    text.windows(4).enumerate().find_map(|(place, start)| {
+        let candidates = by_start.get(start)?;
+        candidates
+            .iter()
+            .find(|secret| text[place..].starts_with(secret))
+            .copied()
+    })
+}
