@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::fairness::{ATTRIBUTES, fairness, grouped, regret};
 use super::measures::MEASURES;
 use crate::evidence::{Bundle, CatalogueFacts, Item, StageEnd, TrafficEnd, UserScore};
 use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
-use crate::metrics::accuracy::{Compared, Group, LEAST_GROUP, accuracy_score, gaps, group_mean};
+use crate::metrics::accuracy::{accuracy_score, group_mean};
 use crate::metrics::personal::{LEAST_USERS, personalised};
 use crate::metrics::{beyond, stats};
 use crate::rubric::{Rubric, score};
@@ -15,7 +16,7 @@ use crate::scorecard::{
 };
 
 /// The two-sided level of every interval: each end errs in one run of a hundred.
-const LEVEL: f64 = 0.98;
+pub(super) const LEVEL: f64 = 0.98;
 /// The least design effect that is assumed: a short run has seen few slow spells, and estimates too little from them.
 const LEAST_EFFECT: f64 = 2.0;
 /// The length of a slice of the run, for plots, availability and the design effect.
@@ -134,7 +135,7 @@ pub fn judge(bundle: &Bundle) -> Judged {
         run.personal(&mut findings);
         lists(&run, &parts, &mut findings);
         accuracy(&parts, &mut findings);
-        fairness(&parts, &mut findings);
+        fairness(&parts.users, &mut findings);
     } else if started {
         for info in MEASURES.iter().filter(|info| info.id != "service.starts") {
             findings.insert(
@@ -152,14 +153,14 @@ pub fn judge(bundle: &Bundle) -> Judged {
     }
 }
 
-fn not_measured(why: &str) -> Finding {
+pub(super) fn not_measured(why: &str) -> Finding {
     Finding::NotMeasured {
         why: why.to_owned(),
         hint: None,
     }
 }
 
-fn measured(value: f64, interval: Option<Interval>, n: usize, why: String) -> Measurement {
+pub(super) fn measured(value: f64, interval: Option<Interval>, n: usize, why: String) -> Measurement {
     Measurement {
         value,
         interval,
@@ -732,87 +733,6 @@ fn accuracy(parts: &Parts<'_>, findings: &mut Findings) {
             .map(|found| found.ndcg - found.popular_ndcg)
             .collect(),
     );
-}
-
-/// The attributes in which fairness compares.
-const ATTRIBUTES: [&str; 3] = ["gender", "age band", "occupation"];
-
-/// How far each user's list is from the best possible: 0 to 1.
-fn regret(user: &UserScore) -> Option<f64> {
-    let found = user.enjoyment?;
-    (found.oracle > 0.0).then(|| 1.0 - found.service / found.oracle)
-}
-
-fn grouped(users: &[&UserScore], attribute: &str, value: impl Fn(&UserScore) -> Option<f64>) -> Vec<Group> {
-    let mut groups: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
-    for user in users {
-        if let (Some(group), Some(value)) = (user.groups.get(attribute), value(user)) {
-            groups
-                .entry(group.clone())
-                .or_default()
-                .push([value, f64::from(user.history)]);
-        }
-    }
-    groups.into_iter().collect()
-}
-
-fn fairness(parts: &Parts<'_>, findings: &mut Findings) {
-    // A group is served worse when its regret is higher, or when its agreement with behaviour is lower.
-    let by_behaviour = |user: &UserScore| user.observed.map(|found| -found.ndcg);
-    let mut add = |measure: &str, finding| findings.insert(measure.to_owned(), finding);
-    add(
-        "fairness.gap",
-        worst_gap(&parts.users, Compared::AsTheyAre, regret),
-    );
-    add(
-        "fairness.adjusted_gap",
-        worst_gap(&parts.users, Compared::AtEqualActivity, regret),
-    );
-    add(
-        "fairness.ndcg_gap",
-        worst_gap(&parts.users, Compared::AsTheyAre, by_behaviour),
-    );
-}
-
-/// The largest gap of a group to the rest, with an interval that holds for all comparisons together.
-fn worst_gap(
-    users: &[&UserScore],
-    compared: Compared,
-    value: impl Fn(&UserScore) -> Option<f64> + Copy,
-) -> Finding {
-    let groups: Vec<(&str, Vec<Group>)> = ATTRIBUTES
-        .iter()
-        .map(|attribute| (*attribute, grouped(users, attribute, value)))
-        .collect();
-    let assessed = |groups: &[Group]| {
-        groups
-            .iter()
-            .filter(|(_, values)| values.len() >= LEAST_GROUP)
-            .count()
-    };
-    let comparisons: usize = groups.iter().map(|(_, groups)| assessed(groups)).sum();
-    let small: usize = groups
-        .iter()
-        .map(|(_, groups)| groups.len() - assessed(groups))
-        .sum();
-    let found = groups.iter().flat_map(|(attribute, groups)| {
-        gaps(groups, compared, comparisons, LEVEL)
-            .into_iter()
-            .map(move |gap| (*attribute, gap))
-    });
-    let worst = found.max_by(|a, b| a.1.interval.low.total_cmp(&b.1.interval.low));
-    let Some((attribute, gap)) = worst else {
-        return not_measured("no group of users is large enough to compare, or all got the same");
-    };
-    let whom = match compared {
-        Compared::AsTheyAre => "everybody else",
-        Compared::AtEqualActivity => "everybody else with as long a history",
-    };
-    let why = format!(
-        "{attribute} {}: {} users, against {whom}; {comparisons} groups compared, {small} too small",
-        gap.group, gap.n
-    );
-    Finding::Measured(measured(gap.difference, Some(gap.interval), gap.n, why))
 }
 
 fn figures(parts: &Parts<'_>, deadline_ms: u64) -> Figures {

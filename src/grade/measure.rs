@@ -15,7 +15,7 @@ use crate::evidence::{
     UserScore, Writer,
 };
 use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
-use crate::metrics::accuracy::{expected_enjoyment, oracle};
+use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
 use crate::sandbox::{
@@ -493,7 +493,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                 };
                 world.enjoyment(UserId(*user), &mut worth);
                 let seen = seen.get(user).unwrap_or(&none);
-                let popular = unseen(&popular, seen);
+                let popular = most_popular(&popular, seen, K);
                 let list: Vec<Option<usize>> = list.iter().map(|id| job.ground.place(id)).collect();
                 let value = |list: &[Option<usize>]| expected_enjoyment(list, &worth, seen, K);
                 let enjoyment = EnjoymentScore {
@@ -546,7 +546,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                     continue;
                 };
                 let seen = release.seen.get(user).unwrap_or(&none);
-                let popular = unseen(&popular, seen);
+                let popular = most_popular(&popular, seen, K);
                 let list: Vec<Option<usize>> =
                     list.iter().map(|id| by_id.get(id.as_str()).copied()).collect();
                 bundle.append(&Item::User(UserScore {
@@ -575,17 +575,6 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
     }
     bundle.append(&Item::Catalogue(facts))?;
     Ok(())
-}
-
-/// The popular list of one user: the most watched movies that they have not watched.
-fn unseen(popular: &[usize], seen: &BTreeSet<usize>) -> Vec<Option<usize>> {
-    popular
-        .iter()
-        .copied()
-        .filter(|movie| !seen.contains(movie))
-        .take(K)
-        .map(Some)
-        .collect()
 }
 
 fn held_out(release: &Release) -> BTreeMap<u32, BTreeSet<usize>> {

@@ -1,5 +1,6 @@
 //! Grading: measure a submission into a bundle of evidence, then decide from the bundle alone.
 
+mod fairness;
 mod judge;
 mod measure;
 mod measures;

@@ -37,6 +37,17 @@ pub fn oracle(worth: &[f64], seen: &BTreeSet<usize>, k: usize) -> Vec<Option<usi
     items.into_iter().map(Some).collect()
 }
 
+/// Returns the `k` most popular items that a user has not seen, of all in the order of popularity: the list that scores 0.
+pub fn most_popular(popular: &[usize], seen: &BTreeSet<usize>, k: usize) -> Vec<Option<usize>> {
+    popular
+        .iter()
+        .copied()
+        .filter(|item| !seen.contains(item))
+        .take(k)
+        .map(Some)
+        .collect()
+}
+
 /// Returns the accuracy score and its interval: Σ(service - popular) / Σ(oracle - popular) over users.
 ///
 /// 0 is recommending the most popular, 1 is the oracle. The interval of this ratio of sums is by the delta method, over users.

@@ -8,6 +8,26 @@ const LANES: usize = 32;
 const ABREAST: usize = 8;
 /// How many movies [`Merits::best`] puts in order at once: several times a usual list.
 const BATCH: usize = 128;
+/// Of so many movies one is looked at for the first guess of a level.
+const GUESS: usize = 64;
+/// How near to the solution of its part a guess must be, relatively.
+const GUESSED: f64 = 1e-2;
+/// How small the last step to a level is, relatively to `exp(-c)`; what is left then is of the order of its square.
+const SOLVED: f64 = 1e-6;
+/// Up to this expected number of acceptances a movie is among the many unlikely ones, of which three sums tell enough.
+const UNLIKELY: f64 = 0.01;
+/// The sums of powers that stand for the unlikely ones.
+const POWERS: usize = 3;
+/// The most that `exp(-c)` can be: beyond it no movie is to be had.
+const LEVELS: f64 = 1e30;
+/// The sums that are kept side by side over the weights: two registers of the least common machine.
+const SUMS: usize = 8;
+/// The weights that are summed in single precision before the sum is kept in double.
+const STRETCH: usize = 256;
+/// The weights that are looked at together in search of large ones.
+const GROUP: usize = 8;
+/// The steps of Newton that are taken at most; some six are enough.
+const STEPS: u32 = 60;
 
 /// The features of all movies with merit in the place of appeal: what being shown a movie makes of its pull.
 ///
@@ -179,9 +199,9 @@ impl Desk {
     /// expected number of acceptances, `exp(pull - c)`, is not far below [`UNLIKELY`], in order.
     ///
     /// With `e = exp(pull)` and `t = exp(-c)` the sum is increasing and concave in t, so that Newton's steps find the solution
-    /// from below without passing it, and from above by stepping below it once. A first guess comes of a part of the movies. Around it the terms of nearly all movies are small, and
-    /// theirs are `Σ e t - Σ e² t²/2 + …` up to the third power, which is exact to four parts in 10⁸ of each; the others are
-    /// summed one by one.
+    /// from below without passing it, and from above by stepping below it once. A first guess comes of a part of the movies.
+    /// Around it the terms of nearly all movies are small, and theirs are `Σ e t - Σ e² t²/2 + …` up to the third power, which
+    /// is exact to four parts in 10⁸ of each; the others are summed one by one, and all are where the part gives no guess.
     fn solve(&mut self, wanted: f64) -> f64 {
         let Self {
             pulls,
@@ -198,7 +218,7 @@ impl Desk {
         let part = (wanted * share).min(0.5 * large.len() as f64);
         let mut guess = newton(large, &[0.0; POWERS], part, None, GUESSED);
         for _ in 0..STEPS {
-            let border = (UNLIKELY / guess) as f32;
+            let border = guess.map_or(0.0, |guess| UNLIKELY / guess) as f32;
             let small = powers(weights, border);
             likely.clear();
             for (number, group) in weights.chunks(GROUP).enumerate() {
@@ -216,20 +236,16 @@ impl Desk {
             }
             large.clear();
             large.extend(likely.iter().map(|place| f64::from(weights[*place as usize])));
-            let found = newton(large, &small, wanted, Some(guess), SOLVED);
+            let found = newton(large, &small, wanted, guess, SOLVED);
             // Farther off than the guess the small ones may not be small.
-            let is_near = found <= 2.0 * guess;
+            let is_far = guess.zip(found).is_some_and(|(guess, found)| found > 2.0 * guess);
             guess = found;
-            if is_near || found == f64::INFINITY {
+            if !is_far {
                 break;
             }
         }
         // Where nothing is to be had nothing is taken at any level.
-        if guess == f64::INFINITY {
-            0.0
-        } else {
-            -libm::log(guess)
-        }
+        guess.map_or(0.0, |guess| -libm::log(guess))
     }
 }
 
@@ -293,27 +309,6 @@ fn acceptance(pull: f64, level: f64) -> f64 {
     -libm::expm1(-libm::exp(pull - level))
 }
 
-/// Of so many movies one is looked at for the first guess of a level.
-const GUESS: usize = 64;
-/// How near to the solution of its part a guess must be, relatively.
-const GUESSED: f64 = 1e-2;
-/// How small the last step to a level is, relatively to `exp(-c)`; what is left then is of the order of its square.
-const SOLVED: f64 = 1e-6;
-/// Up to this expected number of acceptances a movie is among the many unlikely ones, of which three sums tell enough.
-const UNLIKELY: f64 = 0.01;
-/// The sums of powers that stand for the unlikely ones.
-const POWERS: usize = 3;
-/// The most that `exp(-c)` can be: beyond it no movie is to be had.
-const LEVELS: f64 = 1e30;
-/// The sums that are kept side by side over the weights: two registers of the least common machine.
-const SUMS: usize = 8;
-/// The weights that are summed in single precision before the sum is kept in double.
-const STRETCH: usize = 256;
-/// The weights that are looked at together in search of large ones.
-const GROUP: usize = 8;
-/// The steps of Newton that are taken at most; some six are enough.
-const STEPS: u32 = 60;
-
 /// The sums of the first powers of the weights up to a border.
 fn powers(weights: &[f32], border: f32) -> [f64; POWERS] {
     let mut total = [0.0; POWERS];
@@ -340,12 +335,12 @@ fn powers(weights: &[f32], border: f32) -> [f64; POWERS] {
     total
 }
 
-/// Solves `Σ 1 - exp(-e t) + s₁ t - s₂ t²/2! + s₃ t³/3! - … = wanted` for t, from a guess if there is one; infinite where
-/// nothing is to be had.
-fn newton(large: &[f64], small: &[f64; POWERS], wanted: f64, guess: Option<f64>, near: f64) -> f64 {
+/// Solves `Σ 1 - exp(-e t) + s₁ t - s₂ t²/2! + s₃ t³/3! - … = wanted` for t, from a guess if there is one; none where nothing
+/// is to be had.
+fn newton(large: &[f64], small: &[f64; POWERS], wanted: f64, guess: Option<f64>, near: f64) -> Option<f64> {
     let least = wanted / (large.iter().sum::<f64>() + small[0]);
     if least > LEVELS {
-        return f64::INFINITY;
+        return None;
     }
     // What is wanted takes at least so much, as the sum is concave.
     let mut t = guess.unwrap_or(least).max(least);
@@ -364,7 +359,7 @@ fn newton(large: &[f64], small: &[f64; POWERS], wanted: f64, guess: Option<f64>,
             break;
         }
     }
-    t
+    Some(t)
 }
 
 /// What the likely ones add to the sum, and to its slope.
@@ -477,6 +472,12 @@ mod tests {
                 "{count} {spread}: {accepted} for {wanted}"
             );
         }
+        // Of these the first guess sees one alone, and that one is not to be had.
+        let mut pulls: Vec<f64> = (0..40).map(|_| 2.0 * draws.normal()).collect();
+        pulls[0] = f64::NEG_INFINITY;
+        let level = level_of(&pulls, 5.0);
+        let accepted: f64 = pulls.iter().map(|pull| acceptance(*pull, level)).sum();
+        assert!((accepted / 5.0 - 1.0).abs() < 1e-6, "{accepted}");
         let none = [f64::NEG_INFINITY; 3];
         assert_eq!(none.map(|pull| acceptance(pull, level_of(&none, 1.0))), [0.0; 3]);
     }

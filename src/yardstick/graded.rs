@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::evaluate::{K, top};
 use super::rankers::Ranker;
-use crate::metrics::accuracy::{expected_enjoyment, oracle};
+use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::world::{Moment, UserId, World};
 
 /// Whose lists are judged, and by what.
@@ -35,9 +35,8 @@ pub fn graded(asked: &Asked<'_>, rankers: &[&dyn Ranker]) -> Vec<Vec<[f64; 3]>> 
         let seen = asked.seen.get(&id.0).unwrap_or(&none);
         let met: Vec<usize> = seen.iter().copied().collect();
         let value = |list: &[Option<usize>]| expected_enjoyment(list, &worth, seen, K);
-        let unseen = asked.popular.iter().filter(|movie| !seen.contains(movie));
-        let popular: Vec<Option<usize>> = unseen.take(K).copied().map(Some).collect();
-        let [popular, oracle] = [value(&popular), value(&oracle(&worth, seen, K))];
+        let popular = value(&most_popular(asked.popular, seen, K));
+        let oracle = value(&oracle(&worth, seen, K));
         for (ranker, found) in rankers.iter().zip(&mut found) {
             ranker.scores(user, &mut scores);
             let list: Vec<Option<usize>> = top(&mut scores, &met, user)

@@ -4,58 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reelworld::metrics::accuracy::{Compared, Gap, Group, accuracy_score, gaps};
 use reelworld::metrics::stats::mean_interval;
-use reelworld::release::{Release, ReleaseSpec};
+use reelworld::release::ReleaseSpec;
 use reelworld::scorecard::Interval;
-use reelworld::seed::{Branch, Key};
+use reelworld::seed::Key;
 use reelworld::sim::{Viewing, term_start};
-use reelworld::world::{Drift, DriftKind, Gender, Genre, Habits, Moment, Profile, UserId, World, WorldSpec};
-use reelworld::yardstick::{Algorithm, Asked, Ranker, graded, kendall_tau, log_dataset};
+use reelworld::world::{Drift, DriftKind, Gender, Genre, Habits, UserId};
+use reelworld::yardstick::{Algorithm, Ranker, kendall_tau};
+
+use crate::company::Company;
 
 const LEVEL: f64 = 0.95;
 const DAY_S: i64 = 86_400;
 
-/// A company, and what it released.
-struct Company {
-    key: Key,
-    world: World,
-    release: Release,
-}
-
 impl Company {
-    fn new(seed: u64, habits: Habits, released: ReleaseSpec) -> Self {
-        let key = Key::from_seed(seed);
-        let spec = WorldSpec {
-            users: 2 * released.users,
-            movies: MOVIES,
-            profile: Profile::Classic,
-        };
-        let world = World::new(&key, spec, 2).with_habits(habits);
-        let release = Release::make(&world, &key, released, 2);
-        Self { key, world, release }
-    }
-
-    fn branch(&self) -> Branch {
-        self.key.branch("graded")
-    }
-
-    fn fit(&self, algorithm: Algorithm, viewings: &[Viewing]) -> Box<dyn Ranker> {
-        let log = log_dataset(&self.world, &self.release.users, viewings);
-        algorithm.fit(&log, &self.branch())
-    }
-
-    /// The enjoyment of each ranker's lists on a day of the term.
-    fn graded(&self, day: f64, rankers: &[&dyn Ranker]) -> Vec<Vec<[f64; 3]>> {
-        let moment: Moment = self.world.habits().moment(day);
-        let asked = Asked {
-            world: &self.world,
-            moment: &moment,
-            users: &self.release.users,
-            seen: &self.release.seen(),
-            popular: &self.release.popular(),
-        };
-        graded(&asked, rankers)
-    }
-
     /// The gap of regret of each group to everybody else.
     fn gaps(
         &self,
@@ -131,7 +92,7 @@ const COMMON: [(Algorithm, f64); 6] = [
 #[test]
 fn recommenders_rank_by_enjoyment_as_they_should() {
     for seed in 1..=3 {
-        let company = Company::new(seed, Habits::default(), RELEASED);
+        let company = Company::new(Key::from_seed(seed), Habits::default(), MOVIES, RELEASED);
         let both: Vec<(Algorithm, f64)> = COMMON.iter().chain(&PERSONAL).copied().collect();
         let found = scores(
             &company,
@@ -179,7 +140,7 @@ fn recommenders_rank_by_enjoyment_as_they_should() {
 
 #[test]
 fn more_data_gives_better_models() {
-    let company = Company::new(1, Habits::default(), RELEASED);
+    let company = Company::new(Key::from_seed(1), Habits::default(), MOVIES, RELEASED);
     for algorithm in [Algorithm::ItemKnn, Algorithm::Ials, Algorithm::Ease] {
         let rankers = [4, 15, 60].map(|days| {
             let from = term_start().plus_seconds(-days * DAY_S);
@@ -214,7 +175,7 @@ fn a_stale_model_loses_after_a_drift_and_not_without_one() {
             heldout_days: 40,
             ..RELEASED
         };
-        let company = Company::new(1, habits, released);
+        let company = Company::new(Key::from_seed(1), habits, MOVIES, released);
         // As long a log as the stale one's, all of it after the drift.
         let from = term_start().plus_seconds(10 * DAY_S);
         let later = company.release.heldout.iter();
@@ -255,7 +216,7 @@ impl Ranker for Ignoring {
 
 #[test]
 fn a_model_that_ignores_half_of_the_users_loses_on_fairness() {
-    let company = Company::new(1, Habits::default(), RELEASED);
+    let company = Company::new(Key::from_seed(1), Habits::default(), MOVIES, RELEASED);
     let is_older = |id: UserId| company.world.user(id).is_some_and(|user| user.age >= 30);
     let ignored: Vec<bool> = company.release.users.iter().map(|id| is_older(*id)).collect();
     let share = ignored.iter().filter(|older| **older).count() as f64 / ignored.len() as f64;
@@ -288,7 +249,7 @@ fn the_gap_grows_with_the_share_of_a_groups_events_that_a_model_never_saw() {
         users: 3_000,
         ..RELEASED
     };
-    let company = Company::new(1, Habits::default(), released);
+    let company = Company::new(Key::from_seed(1), Habits::default(), MOVIES, released);
     let draws = company.branch().branch("dropped");
     let lots: Vec<f64> = (0..company.release.viewings.len() as u64)
         .map(|place| draws.at(place).unit())

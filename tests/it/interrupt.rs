@@ -14,13 +14,14 @@ use serde_json::Value;
 /// One that learns and answers personally, and one that leaves children behind.
 const SUBMISSIONS: [&str; 2] = ["good", "leaves_children"];
 /// Measures that follow from the seed and the answers alone, whatever the machine was doing.
-const UNTIMED: [&str; 9] = [
+const UNTIMED: [&str; 10] = [
     "accuracy.score",
     "accuracy.ndcg_at_20",
     "accuracy.hit_rate_at_20",
     "accuracy.recall_at_20",
     "accuracy.ndcg_lift",
     "fairness.gap",
+    "fairness.adjusted_gap",
     "fairness.ndcg_gap",
     "coverage.share",
     "personalised.share",

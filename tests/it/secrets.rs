@@ -7,11 +7,13 @@ use std::path::Path;
 use std::process::Command;
 
 use reelworld::metrics::accuracy::accuracy_score;
-use reelworld::release::{Release, ReleaseSpec};
+use reelworld::release::ReleaseSpec;
 use reelworld::seed::Key;
-use reelworld::world::{Profile, World, WorldSpec};
-use reelworld::yardstick::{Algorithm, Asked, Dataset, Ranker, graded, log_dataset};
+use reelworld::world::{Habits, Profile, World, WorldSpec};
+use reelworld::yardstick::{Algorithm, Ranker};
 use serde_json::Value;
+
+use crate::company::Company;
 
 const LEVEL: f64 = 0.95;
 /// A month of log.
@@ -24,28 +26,8 @@ const MOVIES: u32 = 1_000;
 /// The seed of the practice world that every copy of the program holds.
 const PRACTICE: u64 = 7;
 
-struct Company {
-    key: Key,
-    world: World,
-    release: Release,
-    log: Dataset,
-}
-
 fn company(key: Key) -> Company {
-    let spec = WorldSpec {
-        users: 2 * RELEASED.users,
-        movies: MOVIES,
-        profile: Profile::Classic,
-    };
-    let world = World::new(&key, spec, 2);
-    let release = Release::make(&world, &key, RELEASED, 2);
-    let log = log_dataset(&world, &release.users, &release.viewings);
-    Company {
-        key,
-        world,
-        release,
-        log,
-    }
+    Company::new(key, Habits::default(), MOVIES, RELEASED)
 }
 
 /// A course whose key no plain number stands for.
@@ -57,22 +39,11 @@ fn secret_key(last: u8) -> Key {
     .unwrap()
 }
 
-impl Company {
-    fn score(&self, ranker: &dyn Ranker) -> f64 {
-        let moment = self.world.habits().moment(0.0);
-        let asked = Asked {
-            world: &self.world,
-            moment: &moment,
-            users: &self.release.users,
-            seen: &self.release.seen(),
-            popular: &self.release.popular(),
-        };
-        accuracy_score(&graded(&asked, &[ranker])[0], LEVEL).unwrap().0
-    }
-
-    fn fit(&self, algorithm: Algorithm) -> Box<dyn Ranker> {
-        algorithm.fit(&self.log, &self.key.branch("student"))
-    }
+/// The accuracy of a student's lists as a service is graded.
+fn score(company: &Company, ranker: &dyn Ranker) -> f64 {
+    accuracy_score(&company.graded(0.0, &[ranker])[0], LEVEL)
+        .unwrap()
+        .0
 }
 
 /// What a student can work out of the log and the company's records for each user and movie.
@@ -97,7 +68,7 @@ const CLUES: usize = 2 * LEARNED.len() + 4 + 1;
 
 impl Clues {
     fn find(company: &Company) -> Self {
-        let viewers = company.log.popularity();
+        let viewers = company.log(&company.release.viewings).popularity();
         let movies = company
             .world
             .movie_indices()
@@ -116,7 +87,10 @@ impl Clues {
                 ]
             })
             .collect();
-        let rankers = LEARNED.iter().map(|algorithm| company.fit(*algorithm)).collect();
+        let rankers = LEARNED
+            .iter()
+            .map(|algorithm| company.fit(*algorithm, &company.release.viewings))
+            .collect();
         Self { rankers, movies }
     }
 
@@ -224,16 +198,19 @@ fn the_practice_worlds_truth_teaches_little_more_than_a_good_model_learns() {
     let taught = Clues::find(&practice);
     let real = company(secret_key(1));
     let clues = Clues::find(&real);
-    let alone = clues.rankers.iter().map(|ranker| real.score(&**ranker));
+    let alone = clues.rankers.iter().map(|ranker| score(&real, &**ranker));
     let alone = alone.fold(f64::MIN, f64::max);
     assert!(alone > 0.2, "the best model of the log alone has {alone}");
     let targets: [fn(f64) -> f64; 2] = [|worth| worth, |worth| (worth + 1e-3).ln()];
     for target in targets {
         let weights = learn(&practice, &taught, target);
-        let with_practice = real.score(&Taught {
-            clues: &clues,
-            weights,
-        });
+        let with_practice = score(
+            &real,
+            &Taught {
+                clues: &clues,
+                weights,
+            },
+        );
         assert!(
             with_practice < (alone + TAUGHT_MORE).min(HALFWAY),
             "{with_practice} with the practice world, {alone} without"
@@ -261,7 +238,7 @@ impl Ranker for Elsewhere {
 #[test]
 fn the_same_numbers_in_another_world_are_other_people_and_other_movies() {
     let real = company(secret_key(1));
-    let random = real.score(&*real.fit(Algorithm::Random));
+    let random = score(&real, &*real.fit(Algorithm::Random, &real.release.viewings));
     for other in [Key::from_seed(PRACTICE), secret_key(2)] {
         let other = World::new(&other, real.world.spec(), 2);
         let worth = real.release.users.iter().map(|id| {
@@ -272,7 +249,7 @@ fn the_same_numbers_in_another_world_are_other_people_and_other_movies() {
         let elsewhere = Elsewhere {
             worth: worth.collect(),
         };
-        let score = real.score(&elsewhere);
+        let score = score(&real, &elsewhere);
         assert!((score - random).abs() < 0.03, "{score}, at random {random}");
         let names = |world: &World| -> BTreeSet<String> {
             world
@@ -452,4 +429,29 @@ fn find_any<'a>(text: &[u8], secrets: &'a [Vec<u8>]) -> Option<&'a [u8]> {
             .find(|secret| text[place..].starts_with(secret))
             .copied()
     })
+}
+
+#[test]
+fn each_new_course_has_a_key_of_its_own_that_only_its_owner_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let keys: BTreeSet<String> = ["one", "two"]
+        .map(|name| {
+            let made = Command::new(env!("CARGO_BIN_EXE_reelworld"))
+                .args(["new", name])
+                .current_dir(dir.path())
+                .output()
+                .unwrap();
+            assert!(made.status.success(), "{made:?}");
+            let path = dir.path().join(name).join("world.key");
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+            let key = fs::read_to_string(&path).unwrap();
+            assert!(Key::parse(key.trim()).is_ok());
+            let told = [made.stdout, made.stderr].concat();
+            assert!(!holds(&told, key.trim().as_bytes()));
+            key
+        })
+        .into();
+    assert_eq!(keys.len(), 2);
 }

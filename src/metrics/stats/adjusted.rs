@@ -26,8 +26,9 @@ pub fn adjusted_difference(units: &[Unit], level: f64) -> Option<(f64, Interval)
     }
     let constant = vec![1.0 / libm::sqrt(units.len() as f64); units.len()];
     let mut basis = vec![constant];
-    for power in 1..=2 {
-        let column: Vec<f64> = units.iter().map(|unit| unit.covariate.powi(power)).collect();
+    let powers: [fn(f64) -> f64; 2] = [|covariate| covariate, |covariate| covariate * covariate];
+    for power in powers {
+        let column: Vec<f64> = units.iter().map(|unit| power(unit.covariate)).collect();
         let scale = libm::sqrt(column.iter().map(|value| value * value).sum());
         let mut left = without(column, &basis);
         // Taken out twice: what rounding leaves of the others the first time is gone then.
