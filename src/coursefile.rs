@@ -248,6 +248,32 @@ impl<'d> Section<'d> {
         None
     }
 
+    /// Reads a list of whole numbers that lie within a range, both ends included; none is an empty one.
+    pub fn integers_in(&self, key: &str, range: RangeInclusive<i64>) -> Vec<i64> {
+        let Some(value) = self.ask(key) else {
+            return Vec::new();
+        };
+        let wanted = || {
+            format!(
+                "a list of whole numbers from {} to {}",
+                range.start(),
+                range.end()
+            )
+        };
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(key, value, &wanted());
+            return Vec::new();
+        };
+        let mut numbers = Vec::new();
+        for item in array {
+            match integer(item.get_ref()).filter(|number| range.contains(number)) {
+                Some(number) => numbers.push(number),
+                None => self.wrong_type(key, item, &wanted()),
+            }
+        }
+        numbers
+    }
+
     /// Reads one of some words.
     pub fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
         let word = self.text(key)?;

@@ -6,6 +6,7 @@
 
 mod attack;
 mod bots;
+mod claim;
 mod group;
 mod line;
 mod read;
@@ -17,6 +18,7 @@ mod unsuitable;
 pub use crate::sim::Logged;
 pub use attack::{Accounts, Attack, Goal, Model, Size};
 pub use bots::Bots;
+pub use claim::{Agreement, Claim, Comparison, FINDINGS, compare, parse_claims};
 pub use group::{Group, GroupBias};
 pub use line::{Fault, LineFaults, Order};
 pub use stage::{Around, Facts, Scene, Staged};

@@ -1,0 +1,446 @@
+//! What a team says it has found in the log, and how much of it is there: the claim, the answer key, and the comparison.
+//!
+//! A team hands in `findings.toml`. A finding agrees with an entry of the answer key when it is of the same kind, its window
+//! is about right, and whatever it names (the group, the movies, the accounts) is about right too. Which entry a finding
+//! agrees with is for staff: what a team is told are counts.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::truth::Truth;
+use crate::coursefile::{Document, Faults, Section};
+
+/// The name of the file in a repository.
+pub const FINDINGS: &str = "findings.toml";
+/// The schema name of the file.
+const SCHEMA: &str = "reelworld/findings/v1";
+/// The kinds that can be claimed, as in course files and answer keys.
+const KINDS: [&str; 12] = [
+    "group_bias",
+    "rating_attack",
+    "bots",
+    "unsuitable",
+    "schema_change",
+    "missing",
+    "duplicates",
+    "out_of_range",
+    "unit_change",
+    "random_character",
+    "clock_skew",
+    "late_events",
+];
+/// The most findings of a file: who claims everything has found nothing.
+const MOST_FINDINGS: usize = 20;
+/// The most movies of a finding that is about one movie.
+const MOST_TARGETS: usize = 3;
+/// How far a bound of a window may be off: two days, or this share of the window if that is more. Tests on daily counts are
+/// not sharper.
+const SLACK_S: i64 = 2 * 86_400;
+const SLACK_SHARE: f64 = 0.1;
+/// The least F1 of the accounts that a finding names.
+const LEAST_F1: f64 = 0.5;
+
+/// One thing that a team says it has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The kind.
+    pub kind: String,
+    /// The first moment, in seconds of the log's own time.
+    pub from_s: i64,
+    /// The moment from which it no longer shows; none lasts to the end of the log.
+    pub until_s: Option<i64>,
+    /// The group that it concerns: `gender F`.
+    pub group: Option<String>,
+    /// The movies that it is about.
+    pub movies: Vec<String>,
+    /// The accounts that it is about.
+    pub users: Vec<u32>,
+}
+
+/// What a team says it has found, read from a [`FINDINGS`] file.
+///
+/// # Errors
+/// All faults of the file, with their places.
+pub fn parse_claims(file: &str, text: &str) -> Result<Vec<Claim>, Faults> {
+    let document = Document::parse(file, text)?;
+    let root = document.root();
+    root.require("schema");
+    root.choice("schema", &[(SCHEMA, ())]);
+    let tables = root.tables("finding");
+    if tables.len() > MOST_FINDINGS {
+        let hint = "claim what you can show, not what could be".to_owned();
+        let message = format!("{} findings, and {MOST_FINDINGS} are the most", tables.len());
+        root.fault_at("finding", message, Some(hint));
+    }
+    let mut findings = Vec::new();
+    for table in tables.into_iter().take(MOST_FINDINGS) {
+        findings.extend(read(&table));
+        table.finish();
+    }
+    root.finish();
+    document.finish()?;
+    Ok(findings)
+}
+
+fn read(table: &Section<'_>) -> Option<Claim> {
+    let kinds = KINDS.map(|kind| (kind, kind));
+    table.require("kind");
+    let kind = table.choice("kind", &kinds);
+    table.require("from");
+    let from_s = moment(table, "from");
+    let until_s = moment(table, "until");
+    if let (Some(from), Some(until)) = (from_s, until_s)
+        && until <= from
+    {
+        table.fault_at("until", "`until` is not after `from`", None);
+    }
+    // What the finding rests on, for the person who reads it.
+    table.text("evidence");
+    let users = table.integers_in("users", 1..=i64::from(u32::MAX));
+    Some(Claim {
+        kind: kind?.to_owned(),
+        from_s: from_s?,
+        until_s,
+        group: table.text("group"),
+        movies: table.texts("movies"),
+        users: users.into_iter().map(|user| user as u32).collect(),
+    })
+}
+
+/// Reads a moment of the log's own time, which has no zone: `2026-02-14`, `2026-02-14T10:30`, `2026-02-14T10:30:00`.
+fn moment(table: &Section<'_>, key: &str) -> Option<i64> {
+    let text = table.text(key)?;
+    let read = time_of(&text);
+    if read.is_none() {
+        let hint = "write the log's own time: 2026-02-14 or 2026-02-14T10:30".to_owned();
+        table.fault_at(key, format!("`{text}` is not a moment"), Some(hint));
+    }
+    read
+}
+
+fn time_of(text: &str) -> Option<i64> {
+    let date = |text: &str| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    let at = |form: &str| chrono::NaiveDateTime::parse_from_str(text, form).ok();
+    let time = at("%Y-%m-%dT%H:%M:%S")
+        .or_else(|| at("%Y-%m-%dT%H:%M"))
+        .or_else(|| date(text).and_then(|day| day.and_hms_opt(0, 0, 0)))?;
+    Some(time.and_utc().timestamp())
+}
+
+/// Why a finding does not agree with an entry, or that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// Nothing of this kind is there.
+    NoSuchKind,
+    /// One of this kind is there, at another time.
+    OtherTime,
+    /// Kind and time agree, and the group, the movies or the accounts do not.
+    OtherSubject,
+    /// All of it agrees with what another finding has said before.
+    Repeated,
+    /// It agrees.
+    Agrees,
+}
+
+/// The findings of a team beside the answer key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// For each finding how far it agrees, and the name of the entry that is nearest.
+    pub findings: Vec<(Claim, Agreement, Option<String>)>,
+    /// The names of the entries that nobody has found.
+    pub missed: Vec<String>,
+    /// The number of entries that could be found in a log of this size.
+    pub findable: u32,
+}
+
+impl Comparison {
+    /// Returns how many entries were found.
+    pub fn found(&self) -> usize {
+        self.count(Agreement::Agrees)
+    }
+
+    /// Returns how many findings agree with nothing that is there.
+    pub fn false_claims(&self) -> usize {
+        self.findings.len() - self.found() - self.count(Agreement::Repeated)
+    }
+
+    fn count(&self, wanted: Agreement) -> usize {
+        self.findings
+            .iter()
+            .filter(|(_, found, _)| *found == wanted)
+            .count()
+    }
+}
+
+/// Compares findings with the truth of a log that ends at a moment, in seconds of its own time.
+///
+/// Entries that the log is too small to show are not wanted, and count as found where somebody found them all the same.
+pub fn compare(findings: &[Claim], truths: &[Truth], end_s: i64) -> Comparison {
+    let mut taken: BTreeSet<usize> = BTreeSet::new();
+    let findings = findings
+        .iter()
+        .map(|finding| {
+            let judged =
+                truths
+                    .iter()
+                    .enumerate()
+                    .map(|(place, truth)| match agreement(finding, truth, end_s) {
+                        Agreement::Agrees if taken.contains(&place) => (Agreement::Repeated, place),
+                        other => (other, place),
+                    });
+            // The best, and of equals the first.
+            let best = judged.rev().max_by_key(|(found, _)| *found);
+            let (found, place) = best.unwrap_or((Agreement::NoSuchKind, 0));
+            if found == Agreement::Agrees {
+                taken.insert(place);
+            }
+            let name = (found != Agreement::NoSuchKind).then(|| truths[place].name.clone());
+            (finding.clone(), found, name)
+        })
+        .collect();
+    let wanted = |place: usize, truth: &Truth| findable(truth) || taken.contains(&place);
+    let all = || {
+        truths
+            .iter()
+            .enumerate()
+            .filter(|(place, truth)| wanted(*place, truth))
+    };
+    Comparison {
+        findings,
+        missed: all()
+            .filter(|(place, _)| !taken.contains(place))
+            .map(|(_, truth)| truth.name.clone())
+            .collect(),
+        findable: all().count() as u32,
+    }
+}
+
+fn findable(truth: &Truth) -> bool {
+    truth
+        .power
+        .least_events
+        .is_some_and(|least| least <= truth.power.events)
+}
+
+fn agreement(finding: &Claim, truth: &Truth, end_s: i64) -> Agreement {
+    if finding.kind != truth.kind {
+        return Agreement::NoSuchKind;
+    }
+    let (Some(from), Some(until)) = (time_of(&truth.from), time_of(&truth.until)) else {
+        return Agreement::OtherTime;
+    };
+    let slack = SLACK_S.max((SLACK_SHARE * (until - from) as f64) as i64);
+    let near = |claimed: i64, truly: i64| (claimed - truly).abs() <= slack;
+    if !near(finding.from_s, from) || !near(finding.until_s.unwrap_or(end_s), until) {
+        return Agreement::OtherTime;
+    }
+    let group = truth
+        .group
+        .as_ref()
+        .filter(|_| truth.kind == "group_bias")
+        .is_none_or(|group| finding.group.as_deref() == Some(group));
+    let target = truth.kind != "rating_attack"
+        || finding.movies.len() <= MOST_TARGETS
+            && truth.movies.iter().all(|movie| finding.movies.contains(movie));
+    let needs_users = truth.kind == "bots";
+    let users = if needs_users || truth.kind == "rating_attack" && !finding.users.is_empty() {
+        f1(&finding.users, &truth.users) >= LEAST_F1
+    } else {
+        true
+    };
+    if group && target && users {
+        Agreement::Agrees
+    } else {
+        Agreement::OtherSubject
+    }
+}
+
+/// The harmonic mean of precision and recall of the accounts that are named.
+fn f1(claimed: &[u32], truly: &[u32]) -> f64 {
+    let claimed: BTreeSet<u32> = claimed.iter().copied().collect();
+    let truly: BTreeSet<u32> = truly.iter().copied().collect();
+    let both = claimed.intersection(&truly).count() as f64;
+    2.0 * both / ((claimed.len() + truly.len()) as f64).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::Power;
+    use super::*;
+
+    const END: &str = "2026-03-01T00:00:00";
+
+    fn truth(kind: &str, from: &str, until: &str) -> Truth {
+        Truth {
+            name: format!("the {kind}"),
+            kind: kind.to_owned(),
+            what: String::new(),
+            onset_day: 0,
+            end_day: 0,
+            from: from.to_owned(),
+            until: until.to_owned(),
+            strength: BTreeMap::new(),
+            group: None,
+            users: Vec::new(),
+            movies: Vec::new(),
+            pairs: Vec::new(),
+            altered: 0,
+            of: 0,
+            lines: Vec::new(),
+            effects: Vec::new(),
+            power: Power {
+                event: "viewings".to_owned(),
+                formula: String::new(),
+                without: 0.1,
+                with: 0.2,
+                per_user: 1.0,
+                icc: 0.0,
+                least_events: Some(100),
+                events: 1_000,
+            },
+        }
+    }
+
+    fn claimed(tables: &str) -> Vec<Claim> {
+        parse_claims(FINDINGS, &format!("schema = \"{SCHEMA}\"\n{tables}")).unwrap()
+    }
+
+    /// How far each finding of a file agrees with the truths.
+    fn check(tables: &str, truths: &[Truth]) -> Vec<Agreement> {
+        let compared = compare(&claimed(tables), truths, time_of(END).unwrap());
+        compared.findings.iter().map(|(_, found, _)| *found).collect()
+    }
+
+    #[test]
+    fn kind_time_and_subject_must_agree() {
+        use Agreement::{Agrees, NoSuchKind, OtherSubject, OtherTime};
+        let mut bias = truth("group_bias", "2026-01-10T00:00", END);
+        bias.group = Some("gender F".to_owned());
+        let mut attack = truth("rating_attack", "2026-02-01T00:00", "2026-02-11T00:00");
+        attack.movies = vec!["jaws+1975".to_owned()];
+        attack.users = (1..=10).collect();
+        let mut bots = truth("bots", "2026-01-10T00:00", END);
+        bots.users = (1..=10).collect();
+        let truths = [bias, attack, bots];
+        for (table, wanted) in [
+            (
+                "kind = 'group_bias'\nfrom = '2026-01-12'\ngroup = 'gender F'",
+                Agrees,
+            ),
+            (
+                "kind = 'group_bias'\nfrom = '2026-01-12'\ngroup = 'gender M'",
+                OtherSubject,
+            ),
+            ("kind = 'group_bias'\nfrom = '2026-01-12'", OtherSubject),
+            (
+                "kind = 'group_bias'\nfrom = '2026-01-25'\ngroup = 'gender F'",
+                OtherTime,
+            ),
+            (
+                "kind = 'group_bias'\nfrom = '2026-01-12'\nuntil = '2026-02-01'\ngroup = 'gender F'",
+                OtherTime,
+            ),
+            (
+                "kind = 'rating_attack'\nfrom = '2026-02-01'\nuntil = '2026-02-10T12:00'\nmovies = ['jaws+1975']",
+                Agrees,
+            ),
+            (
+                "kind = 'rating_attack'\nfrom = '2026-02-01'\nmovies = ['jaws+1975']",
+                OtherTime,
+            ),
+            (
+                "kind = 'rating_attack'\nfrom = '2026-02-01'\nuntil = '2026-02-11'\nmovies = ['jaws+1975', 'a', 'b', 'c']",
+                OtherSubject,
+            ),
+            (
+                "kind = 'rating_attack'\nfrom = '2026-02-01'\nuntil = '2026-02-11'\nmovies = ['jaws+1975']\nusers = [91, 92]",
+                OtherSubject,
+            ),
+            (
+                "kind = 'bots'\nfrom = '2026-01-10'\nusers = [1, 2, 3, 4, 5, 99]",
+                Agrees,
+            ),
+            ("kind = 'bots'\nfrom = '2026-01-10'", OtherSubject),
+            ("kind = 'missing'\nfrom = '2026-01-10'", NoSuchKind),
+        ] {
+            assert_eq!(
+                check(&format!("[[finding]]\n{table}\n"), &truths),
+                [wanted],
+                "{table}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_found_missed_and_made_up_is_counted() {
+        let mut unseen = truth("clock_skew", "2026-01-10T00:00", END);
+        unseen.power.least_events = None;
+        let truths = [
+            truth("missing", "2026-01-10T00:00", END),
+            truth("duplicates", "2026-01-10T00:00", END),
+            unseen,
+        ];
+        let tables = "[[finding]]\nkind = 'missing'\nfrom = '2026-01-10'\n[[finding]]\nkind = 'missing'\nfrom = '2026-01-11'\n\
+                      [[finding]]\nkind = 'bots'\nfrom = '2026-01-11'\n";
+        let compared = compare(&claimed(tables), &truths, time_of(END).unwrap());
+        assert_eq!(
+            (compared.found(), compared.false_claims()),
+            (1, 1),
+            "{compared:?}"
+        );
+        assert_eq!(
+            (compared.findable, compared.missed.as_slice()),
+            (2, &["the duplicates".to_owned()][..])
+        );
+        assert_eq!(compared.findings[1].1, Agreement::Repeated);
+        let clean = compare(&claimed(tables), &[], time_of(END).unwrap());
+        assert_eq!((clean.found(), clean.false_claims(), clean.findable), (0, 3, 0));
+    }
+
+    #[test]
+    fn two_of_a_kind_are_found_one_by_one() {
+        let truths = [
+            truth("missing", "2026-01-10T00:00", "2026-01-12T00:00"),
+            truth("missing", "2026-02-10T00:00", "2026-02-12T00:00"),
+        ];
+        let tables = "[[finding]]\nkind = 'missing'\nfrom = '2026-02-10'\nuntil = '2026-02-12'\n\
+                      [[finding]]\nkind = 'missing'\nfrom = '2026-01-10'\nuntil = '2026-01-12'\n";
+        assert_eq!(check(tables, &truths), [Agreement::Agrees; 2]);
+    }
+
+    #[test]
+    fn faults_are_told_with_their_places() {
+        let text = "schema = 'reelworld/findings/v1'\n[[finding]]\nkind = 'bot'\nfrom = 'May'\nusers = ['x']\n[[finding]]\nkind = 'missing'\n";
+        let faults = parse_claims(FINDINGS, text).unwrap_err().to_string();
+        for part in [
+            "findings.toml:3:8: `kind` cannot be `bot`\n  hint: did you mean `bots`?",
+            "findings.toml:4:8: `May` is not a moment",
+            "findings.toml:5:10: `users` must be",
+            "`from` is missing",
+        ] {
+            assert!(faults.contains(part), "{faults}");
+        }
+        let many = format!(
+            "schema = \"{SCHEMA}\"\n{}",
+            "[[finding]]\nkind = 'bots'\nfrom = '2026-01-10'\n".repeat(21)
+        );
+        assert!(
+            parse_claims(FINDINGS, &many)
+                .unwrap_err()
+                .to_string()
+                .contains("21 findings, and 20 are the most")
+        );
+    }
+
+    #[test]
+    fn every_kind_of_trouble_can_be_claimed() {
+        let course = include_str!("../../docs/reference/troubles.md");
+        for kind in KINDS {
+            assert!(course.contains(&format!("`{kind}`")), "{kind}");
+        }
+    }
+}
