@@ -305,6 +305,14 @@ impl<'d> Section<'d> {
         texts
     }
 
+    /// Returns the keys, in the order of the file's table.
+    pub fn keys(&self) -> Vec<String> {
+        self.table
+            .iter()
+            .map(|(key, _)| key.get_ref().to_string())
+            .collect()
+    }
+
     /// Reads a table of texts; none is an empty one.
     pub fn text_map(&self, key: &str) -> BTreeMap<String, String> {
         let Some(value) = self.ask(key) else {

@@ -84,6 +84,19 @@ pub enum Item {
     User(UserScore),
     /// What the measures of lists need to know of the movies that were recommended.
     Catalogue(CatalogueFacts),
+    /// What the service told of itself.
+    Telemetry(TelemetryFacts),
+    /// A new model was brought into the running service, or was to be.
+    Update(UpdateFacts),
+    /// The repository's own tests came to an end.
+    Tests(StageEnd),
+    /// What the team says it has found in the log, beside what is there.
+    Claims(ClaimFacts),
+    /// The team's report on an experiment, as it stands in the repository; none if there is no such file.
+    Experiment {
+        /// The text.
+        text: Option<String>,
+    },
     /// The service was ended, or had ended by itself.
     End(StageEnd),
     /// The bundle is complete.
@@ -133,6 +146,95 @@ pub struct TrafficEnd {
     pub interrupted: bool,
 }
 
+/// What a service told of itself; each part only where the rubric asks for it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TelemetryFacts {
+    /// Its metrics before the traffic and after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<[Scrape; 2]>,
+    /// The versions that it named behind the lists of some users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Vec<Provenance>>,
+    /// The arms of the experiment that some users were in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<ArmFacts>,
+}
+
+/// A look at a service's metrics.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Scrape {
+    /// The requests that the named counter had counted.
+    pub requests: Option<f64>,
+    /// The named histogram: upper bound in seconds (none is the last, which has no bound), and how many were at most that.
+    pub buckets: Vec<(Option<f64>, f64)>,
+    /// Why there is nothing to read, if there is not.
+    pub fault: Option<String>,
+}
+
+/// The versions behind one user's list, as the service names them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The user.
+    pub user: u32,
+    /// The model.
+    pub model: Option<String>,
+    /// The commit.
+    pub code: Option<String>,
+    /// The data.
+    pub data: Option<String>,
+    /// What of these is named and not to be found: neither a commit, a tag nor a file of the repository.
+    pub missing: Vec<String>,
+    /// What came instead of an answer, if anything did.
+    pub fault: Option<String>,
+}
+
+/// Who was in which arm.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ArmFacts {
+    /// The announced share of each arm.
+    pub announced: BTreeMap<String, f64>,
+    /// User, and the arm named at the first and at the second asking.
+    pub answers: Vec<(u32, Option<String>, Option<String>)>,
+    /// Why nobody was asked, if nobody was.
+    pub fault: Option<String>,
+}
+
+/// One bringing of a new model into the running service.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct UpdateFacts {
+    /// When it began, in seconds from the first request.
+    pub from_s: f64,
+    /// When it had ended.
+    pub to_s: f64,
+    /// Whether the command went well.
+    pub ok: bool,
+    /// What happened, as a phrase.
+    pub what: String,
+    /// The model that the service named before.
+    pub before: Option<String>,
+    /// The model that it named afterwards.
+    pub after: Option<String>,
+    /// The last lines of the command's output.
+    pub log_tail: Vec<String>,
+}
+
+/// What a team says it has found in the log, beside what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClaimFacts {
+    /// Why the file can't be read: all its faults.
+    pub faults: Option<String>,
+    /// The number of claims.
+    pub claims: u32,
+    /// The number of troubles that were found.
+    pub found: u32,
+    /// The number of troubles that a log of this size can show.
+    pub findable: u32,
+    /// The number of claims of what is not there.
+    pub false_claims: u32,
+    /// Each claim and what came of it, and what nobody found: for staff.
+    pub details: Vec<String>,
+}
+
 /// What the lists that one user got were worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UserScore {
@@ -146,6 +248,9 @@ pub struct UserScore {
     pub enjoyment: Option<EnjoymentScore>,
     /// Agreement with what the user watched afterwards.
     pub observed: Option<ObservedScore>,
+    /// The movies for adults only that a user under age got in any list; none where the user is of age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsuitable: Option<Vec<String>>,
 }
 
 /// Expected enjoyment of three lists for one user, each in [0, 1].

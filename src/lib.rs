@@ -23,6 +23,7 @@ pub mod yardstick;
 pub mod twin;
 
 pub mod sandbox;
+pub mod telemetry;
 pub mod traffic;
 
 pub mod stand_in;

@@ -190,6 +190,11 @@ impl Release {
         term_start().plus_seconds(-i64::from(self.spec.days) * 86_400)
     }
 
+    /// Returns the moment at which the log ends.
+    pub fn end(&self) -> SimTime {
+        term_start()
+    }
+
     /// Returns what each released user has watched, as places of the catalogue.
     pub fn seen(&self) -> BTreeMap<u32, BTreeSet<usize>> {
         by_user(&self.viewings)

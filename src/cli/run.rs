@@ -173,6 +173,7 @@ pub(super) fn run(run: Run<'_>, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Sc
         subject: run.subject,
         ground: run.ground,
         assignment: &run.milestone.assignment,
+        measures: run.milestone.rubric.measures(),
         seed: run.seed,
         manifest,
         bundle: bundle.clone(),

@@ -139,6 +139,7 @@ mod tests {
                         oracle: 0.5,
                     }),
                     observed: None,
+                    unsuitable: None,
                 }
             })
             .collect()

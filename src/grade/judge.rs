@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fairness::{ATTRIBUTES, fairness, grouped, regret};
 use super::measures::MEASURES;
+use super::told::{self, Told};
 use crate::evidence::{Bundle, CatalogueFacts, Item, StageEnd, TrafficEnd, UserScore};
 use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{accuracy_score, group_mean};
@@ -53,6 +54,7 @@ struct Parts<'a> {
     traffic: Option<&'a TrafficEnd>,
     users: Vec<&'a UserScore>,
     catalogue: Option<&'a CatalogueFacts>,
+    told: Told<'a>,
     duration_s: f64,
 }
 
@@ -71,6 +73,11 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::TrafficEnds(end) => parts.traffic = Some(end),
             Item::User(user) => parts.users.push(user),
             Item::Catalogue(facts) => parts.catalogue = Some(facts),
+            Item::Telemetry(facts) => parts.told.telemetry = Some(facts),
+            Item::Update(update) => parts.told.updates.push(update),
+            Item::Tests(stage) => parts.told.tests = Some(stage),
+            Item::Claims(claims) => parts.told.claims = Some(claims),
+            Item::Experiment { text } => parts.told.experiment = Some(text),
             Item::Finished { duration_s } => parts.duration_s = *duration_s,
         }
     }
@@ -128,6 +135,7 @@ pub fn judge(bundle: &Bundle) -> Judged {
     let mut findings = Findings::new();
     let started = starts(&parts, &mut findings);
     let notes = notes(bundle, &parts);
+    told::repository(&parts.told, &mut findings);
     if started && parts.traffic.is_some() {
         let run = Run::new(&parts, deadline_ns);
         run.answers(&mut findings);
@@ -136,12 +144,18 @@ pub fn judge(bundle: &Bundle) -> Judged {
         lists(&run, &parts, &mut findings);
         accuracy(&parts, &mut findings);
         fairness(&parts.users, &mut findings);
+        told::minors(&parts.users, &mut findings);
+        told::service(
+            &parts.told,
+            &parts.exchanges,
+            parts.traffic,
+            deadline_ns,
+            &mut findings,
+        );
     } else if started {
-        for info in MEASURES.iter().filter(|info| info.id != "service.starts") {
-            findings.insert(
-                info.id.to_owned(),
-                not_measured("the run was interrupted before its end"),
-            );
+        for info in MEASURES {
+            let cut = not_measured("the run was interrupted before its end");
+            findings.entry(info.id.to_owned()).or_insert(cut);
         }
     }
     Judged {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::observe::{self, Wanted};
 use crate::clock::Clock;
 use crate::course::Assignment;
 use crate::evidence::{
@@ -19,11 +20,12 @@ use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
 use crate::sandbox::{
-    BuildEnd, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
+    BuildEnd, Exit, Leash, Limits, ObserveSpec, Probe, Running, ServiceSpec, Start, StartFailure, Workplace,
+    build, start,
 };
 use crate::seed::Key;
 use crate::traffic::{DriveOptions, Population, Target, ask_once, drive, phases, schedule};
-use crate::world::{Profile, UserId, World};
+use crate::world::{OF_AGE, Profile, UserId, World};
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -127,6 +129,8 @@ pub struct Job<'a> {
     pub ground: &'a Ground,
     /// What is asked.
     pub assignment: &'a Assignment,
+    /// The measures that the rubric names: what goes beyond the traffic is looked at only if it is wanted.
+    pub measures: BTreeSet<String>,
     /// The seed of the traffic.
     pub seed: u64,
     /// What the bundle is about.
@@ -177,12 +181,14 @@ impl From<io::Error> for MeasureError {
 pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     let begun = tools.clock.elapsed();
     let mut bundle = Writer::begin(&job.bundle, &job.manifest)?;
+    let wanted = Wanted::of(&job.measures);
     let begun_well = match &job.subject {
         Subject::Address(target) => reach(job, target, &mut bundle)?.then(|| (target.clone(), None)),
         Subject::Repository(spec, place) => {
+            read_repository(job, wanted, place, &mut bundle)?;
             let mut record = |item: &Item| bundle.append(item);
             let booted = boot(spec, place, job.assignment.limits, job.ground, tools, &mut record)?;
-            booted.map(|(target, running)| (target, Some(running)))
+            booted.map(|(target, running)| (target, Some((running, &**spec, place))))
         }
         Subject::Unstartable(faults) => {
             bundle.append(&Item::Start(StageEnd {
@@ -194,16 +200,95 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
             None
         }
     };
-    if let Some((target, running)) = begun_well {
-        let asked = ask_all(job, &target, tools, &mut bundle);
+    if let Some((target, ours)) = begun_well {
+        let (running, repository) = match ours {
+            Some((running, spec, place)) => (Some(running), Some((spec, place))),
+            None => (None, None),
+        };
+        let asked = ask_around(job, wanted, &target, repository, tools, &mut bundle);
         if let Some(running) = running {
             bundle.append(&Item::End(end(running)))?;
         }
         let exchanges = asked?;
+        if let Some((spec, place)) = repository.filter(|_| wanted.tests) {
+            (tools.progress)("running its tests");
+            let ended = observe::tests(spec.tests.as_ref(), place, job.assignment.limits, tools)?;
+            bundle.append(&Item::Tests(ended))?;
+        }
         look(job, &exchanges, &mut bundle)?;
+    }
+    if tools.stop.load(Ordering::Relaxed) {
+        return Err(MeasureError::Interrupted);
     }
     bundle.finish((tools.clock.elapsed() - begun).as_secs_f64())?;
     Ok(())
+}
+
+/// Reads the files that a team hands in for us.
+fn read_repository(
+    job: &Job<'_>,
+    wanted: Wanted,
+    place: &Workplace,
+    bundle: &mut Writer,
+) -> Result<(), MeasureError> {
+    if let Ground::Truth { release, .. } = job.ground
+        && wanted.claims
+    {
+        bundle.append(&Item::Claims(observe::claims(&place.dir, release)))?;
+    }
+    if wanted.conclusion {
+        bundle.append(&observe::experiment(&place.dir))?;
+    }
+    Ok(())
+}
+
+/// Asks the whole schedule, and before, meanwhile and after it what the service tells of itself.
+fn ask_around(
+    job: &Job<'_>,
+    wanted: Wanted,
+    target: &Target,
+    repository: Option<(&ServiceSpec, &Workplace)>,
+    tools: Tools<'_>,
+    bundle: &mut Writer,
+) -> Result<Vec<Exchange>, MeasureError> {
+    let none = ObserveSpec::default();
+    let spec = repository.map_or(&none, |(spec, _)| &spec.observe);
+    let before = wanted
+        .metrics
+        .then(|| observe::scrape(target, spec))
+        .transpose()?;
+    let begin = tools.clock.elapsed();
+    let moments = job.assignment.workload.update_moments();
+    let (asked, updated) = std::thread::scope(|scope| {
+        let updates = repository.filter(|_| wanted.updates).map(|(spec, place)| {
+            let limits = job.assignment.limits;
+            scope.spawn(move || observe::updates(spec, place, target, limits, (&moments, begin), tools))
+        });
+        let asked = ask_all(job, target, tools, bundle);
+        let updated = updates.map(|handle| {
+            handle
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread of updates has panicked")))
+        });
+        (asked, updated)
+    });
+    for update in updated.transpose()?.into_iter().flatten() {
+        bundle.append(&Item::Update(update))?;
+    }
+    let exchanges = asked?;
+    if wanted.metrics || wanted.provenance || wanted.arms {
+        (tools.progress)("asking what it tells of itself");
+        let users: BTreeSet<u32> = exchanges
+            .iter()
+            .filter(|exchange| exchange.ids().is_some())
+            .filter_map(|exchange| exchange.planned.user)
+            .collect();
+        let users: Vec<u32> = users.into_iter().collect();
+        let dir = repository.map(|(_, place)| place.dir.as_path());
+        let facts = observe::telemetry(wanted, target, spec, before, (&users, dir))?;
+        bundle.append(&Item::Telemetry(facts))?;
+    }
+    Ok(exchanges)
 }
 
 fn reach(job: &Job<'_>, target: &Target, bundle: &mut Writer) -> Result<bool, MeasureError> {
@@ -511,6 +596,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                     history: seen.len() as u32,
                     enjoyment: Some(enjoyment),
                     observed: observed(&list, &popular, held.get(user), seen),
+                    unsuitable: (person.age < OF_AGE).then(|| unsuitable(world, exchanges, *user)),
                 }))?;
             }
             facts.size = world.spec().movies;
@@ -555,6 +641,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                     history: seen.len() as u32,
                     enjoyment: None,
                     observed: observed(&list, &popular, release.heldout.get(user), seen),
+                    unsuitable: None,
                 }))?;
             }
             facts.size = release.movies.len() as u32;
@@ -575,6 +662,24 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
     }
     bundle.append(&Item::Catalogue(facts))?;
     Ok(())
+}
+
+/// Returns what of all lists that a user got is for adults only.
+fn unsuitable(world: &World, exchanges: &[Exchange], user: u32) -> Vec<String> {
+    let ids: BTreeSet<&String> = exchanges
+        .iter()
+        .filter(|exchange| exchange.planned.user == Some(user))
+        .filter_map(Exchange::ids)
+        .flatten()
+        .collect();
+    ids.into_iter()
+        .filter(|id| {
+            world
+                .movie_index(id)
+                .is_some_and(|index| world.movie(index).adult)
+        })
+        .cloned()
+        .collect()
 }
 
 fn held_out(release: &Release) -> BTreeMap<u32, BTreeSet<usize>> {

@@ -138,6 +138,63 @@ pub const MEASURES: &[MeasureInfo] = &[
         "usd",
         "what a play from the lists costs the company, by the exposure of their movies; not in the classic contract",
     ),
+    truth_census(
+        "minors.unsuitable_share",
+        "share",
+        "of the users under 18 who were asked about, those who got a movie for adults only",
+    ),
+    census(
+        "telemetry.requests_error",
+        "share",
+        "how far the service's own count of requests is from what was sent, as a share of it",
+    ),
+    fact(
+        "telemetry.latency_agrees",
+        "the median latency lies in the bucket in which the service's own histogram has it",
+    ),
+    census(
+        "provenance.named_share",
+        "share",
+        "of sampled lists, those whose model, code and data the service names, and which are in the repository",
+    ),
+    census(
+        "experiment.sticky_share",
+        "share",
+        "of users asked for their arm twice, those who got the same announced arm both times",
+    ),
+    sampled(
+        "experiment.split_gap",
+        "share",
+        "how far the arm's share that is farthest off is from what was announced",
+    ),
+    fact(
+        "experiment.conclusion_right",
+        "the reported difference, p-value and verdict follow from the reported numbers",
+    ),
+    census(
+        "update.count",
+        "count",
+        "updates during the run after which the service names another model",
+    ),
+    census(
+        "update.failed_share",
+        "share",
+        "of the requests due while models changed, those that failed",
+    ),
+    fact(
+        "repository.tests_pass",
+        "the repository's own tests run, are at least one, and pass",
+    ),
+    truth_census(
+        "claims.found_share",
+        "share",
+        "of the troubles that the log can show, those that the team has found",
+    ),
+    truth_census(
+        "claims.false_count",
+        "count",
+        "claims of troubles that are not there",
+    ),
 ];
 
 const fn fact(id: &'static str, about: &'static str) -> MeasureInfo {
@@ -176,6 +233,17 @@ const fn truth(id: &'static str, unit: &'static str, about: &'static str) -> Mea
         id,
         unit,
         method: Method::Sampled,
+        in_check: false,
+        about,
+    }
+}
+
+/// A count that needs the truth, which a student's copy does not have.
+const fn truth_census(id: &'static str, unit: &'static str, about: &'static str) -> MeasureInfo {
+    MeasureInfo {
+        id,
+        unit,
+        method: Method::Census,
         in_check: false,
         about,
     }

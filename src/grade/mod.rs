@@ -5,6 +5,8 @@ mod judge;
 mod measure;
 mod measures;
 mod neighbours;
+mod observe;
+mod told;
 
 pub use judge::{Judged, judge, scorecard};
 pub use measure::{Ground, Job, MeasureError, Subject, Tools, boot, measure};

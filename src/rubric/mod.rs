@@ -6,6 +6,8 @@ mod parse;
 mod score;
 mod words;
 
+use std::collections::BTreeSet;
+
 use crate::scorecard::{Audience, Mark, Method, Scope};
 
 pub use score::{Scored, score};
@@ -28,6 +30,20 @@ pub struct Rubric {
     pub windows: Vec<Window>,
     /// The criteria, in the order in which students see them.
     pub criteria: Vec<Criterion>,
+}
+
+impl Rubric {
+    /// Returns the measures that its criteria name, those of a student's own run included.
+    pub fn measures(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for criterion in &self.criteria {
+            if let Rule::Measured { test, self_check, .. } = &criterion.rule {
+                names.insert(test.measure.clone());
+                names.extend(self_check.iter().map(|test| test.measure.clone()));
+            }
+        }
+        names
+    }
 }
 
 /// A span of time around a submission.

@@ -10,4 +10,4 @@ mod spec;
 
 pub use launch::{BuildEnd, Limits, Probe, Running, Start, StartFailure, Workplace, build, free_port, start};
 pub use leash::{Exit, Leash, run_leash};
-pub use spec::{CommandLine, FILE as SERVICE_FILE, Port, ServiceSpec};
+pub use spec::{CommandLine, FILE as SERVICE_FILE, ObserveSpec, Port, ServiceSpec};

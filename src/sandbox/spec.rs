@@ -43,8 +43,8 @@ pub enum Port {
     Assigned,
 }
 
-/// What `[service]` in `reelworld.toml` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What `reelworld.toml` says.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServiceSpec {
     /// What to run once before the start.
     pub build: Option<CommandLine>,
@@ -56,7 +56,40 @@ pub struct ServiceSpec {
     pub ready: String,
     /// What to add to the environment.
     pub env: BTreeMap<String, String>,
+    /// What to run to bring a new model into the running service.
+    pub update: Option<CommandLine>,
+    /// What to run to test the repository.
+    pub tests: Option<CommandLine>,
+    /// Where the service tells of itself.
+    pub observe: ObserveSpec,
 }
+
+/// What `[observability]` says: where a service tells of itself. All of it is optional.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ObserveSpec {
+    /// The path of the metrics.
+    pub metrics: Option<String>,
+    /// The counter of requests, as a selector.
+    pub requests: Option<String>,
+    /// The histogram of latency in seconds, as a selector.
+    pub latency: Option<String>,
+    /// The path that names the versions behind a user's list, with `{user}` in the user's place.
+    pub provenance: Option<String>,
+    /// The path that names a user's arm of the experiment, with `{user}` in the user's place.
+    pub experiment: Option<String>,
+    /// The announced share of each arm.
+    pub arms: BTreeMap<String, f64>,
+}
+
+impl ObserveSpec {
+    /// Returns a path with a user in the place of `{user}`.
+    pub fn path_for(path: &str, user: u32) -> String {
+        path.replace(USER, &user.to_string())
+    }
+}
+
+/// Where a path names the user.
+const USER: &str = "{user}";
 
 impl ServiceSpec {
     /// Reads a `reelworld.toml`.
@@ -67,6 +100,19 @@ impl ServiceSpec {
         let document = Document::parse(file, text)?;
         let root = document.root();
         root.require("service");
+        let observe = root
+            .table("observability")
+            .map_or_else(ObserveSpec::default, |section| {
+                let observe = read_observe(&section);
+                section.finish();
+                observe
+            });
+        let tests = root.table("tests").and_then(|section| {
+            section.require("run");
+            let run = command(&section, "run");
+            section.finish();
+            run
+        });
         let spec = root.table("service").and_then(|service| {
             let spec = read(&service);
             service.finish();
@@ -74,7 +120,12 @@ impl ServiceSpec {
         });
         root.finish();
         document.finish()?;
-        spec.ok_or_else(|| Faults(Vec::new()))
+        let spec = spec.ok_or_else(|| Faults(Vec::new()))?;
+        Ok(Self {
+            tests,
+            observe,
+            ..spec
+        })
     }
 }
 
@@ -99,7 +150,55 @@ fn read(service: &Section<'_>) -> Option<ServiceSpec> {
         port,
         ready,
         env,
+        update: command(service, "update"),
+        tests: None,
+        observe: ObserveSpec::default(),
     })
+}
+
+fn read_observe(section: &Section<'_>) -> ObserveSpec {
+    let path = |key: &str| {
+        let path = section.text(key)?;
+        if path.starts_with('/') {
+            return Some(path);
+        }
+        section.fault_at(key, format!("`{key}` must be a path that begins with `/`"), None);
+        None
+    };
+    let path_of_user = |key: &str| {
+        let path = path(key)?;
+        if path.contains(USER) {
+            return Some(path);
+        }
+        let hint = format!("write `{USER}` where the user's number stands: \"/{key}/{USER}\"");
+        section.fault_at(key, format!("`{key}` names no user"), Some(hint));
+        None
+    };
+    let mut arms = BTreeMap::new();
+    if let Some(table) = section.table("arms") {
+        for arm in table.keys() {
+            if let Some(share) = table.number_in(&arm, 0.0..=1.0) {
+                arms.insert(arm, share);
+            }
+        }
+        table.finish();
+        let sum: f64 = arms.values().sum();
+        if (sum - 1.0).abs() > 0.001 {
+            section.fault_at(
+                "arms",
+                format!("the shares of `arms` sum to {sum}, not to 1"),
+                None,
+            );
+        }
+    }
+    ObserveSpec {
+        metrics: path("metrics"),
+        requests: section.text("requests"),
+        latency: section.text("latency"),
+        provenance: path_of_user("provenance"),
+        experiment: path_of_user("experiment"),
+        arms,
+    }
 }
 
 fn command(service: &Section<'_>, key: &str) -> Option<CommandLine> {
@@ -132,6 +231,32 @@ mod tests {
             (Port::Fixed(8082), "/recommend/7")
         );
         assert_eq!(spec.env["A"], "b");
+    }
+
+    #[test]
+    fn what_a_service_tells_of_itself_is_read() {
+        let text = "[service]\nstart = 'a'\nupdate = ['b']\n[tests]\nrun = ['c']\n[observability]\nmetrics = '/metrics'\n\
+                    requests = 'n_total{route=\"r\"}'\nprovenance = '/v/{user}'\narms = { A = 0.9, B = 0.1 }\n";
+        let spec = ServiceSpec::parse(FILE, text).unwrap();
+        assert_eq!(spec.update, Some(CommandLine::Words(vec!["b".to_owned()])));
+        assert_eq!(spec.tests, Some(CommandLine::Words(vec!["c".to_owned()])));
+        assert_eq!(spec.observe.requests.as_deref(), Some("n_total{route=\"r\"}"));
+        assert_eq!(
+            ObserveSpec::path_for(spec.observe.provenance.as_deref().unwrap(), 7),
+            "/v/7"
+        );
+        assert_eq!(spec.observe.arms["B"], 0.1);
+
+        let text = "[service]\nstart = 'a'\n[tests]\n[observability]\nmetrics = 'metrics'\nprovenance = '/v'\narms = { A = 0.9 }\n";
+        let faults = ServiceSpec::parse(FILE, text).unwrap_err().to_string();
+        for part in [
+            "`run` is missing",
+            "reelworld.toml:5:11: `metrics` must be a path",
+            "reelworld.toml:6:14: `provenance` names no user",
+            "`arms` sum to 0.9",
+        ] {
+            assert!(faults.contains(part), "{faults}");
+        }
     }
 
     #[test]

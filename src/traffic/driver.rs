@@ -378,7 +378,7 @@ async fn serve(shared: &Shared, sender: &mut SendRequest<Empty<Bytes>>, job: Job
     let now = || clock.elapsed_ns() - begin_ns;
     let sent_ns = now();
     let left = Duration::from_nanos(due_ns.saturating_sub(sent_ns));
-    let reply = match tokio::time::timeout(left, exchange(sender, &job.planned.path, &host)).await {
+    let reply = match tokio::time::timeout(left, exchange(sender, &job.planned.path, &host, MAX_BODY)).await {
         Ok(Ok((status, body))) => Reply::Whole {
             status,
             body,
@@ -425,6 +425,7 @@ async fn exchange(
     sender: &mut SendRequest<Empty<Bytes>>,
     path: &str,
     host: &str,
+    most_bytes: usize,
 ) -> Result<(u16, Vec<u8>), Fault> {
     let request = Request::get(path)
         .header("host", host)
@@ -445,9 +446,9 @@ async fn exchange(
         let frame = frame.map_err(|error| Fault::Unreadable(format!("the body broke off: {error}")))?;
         if let Some(data) = frame.data_ref() {
             bytes.extend_from_slice(data);
-            if bytes.len() > MAX_BODY {
+            if bytes.len() > most_bytes {
                 return Err(Fault::Unreadable(format!(
-                    "the body is longer than {MAX_BODY} bytes"
+                    "the body is longer than {most_bytes} bytes"
                 )));
             }
         }
@@ -517,6 +518,42 @@ pub fn ask_once(
     deadline: Duration,
     catalogue: &dyn Catalogue,
 ) -> io::Result<Outcome> {
+    let limits = (deadline, MAX_BODY);
+    Ok(match one(target, path, limits)? {
+        Some(Ok((status, body))) => read_answer(status, &body, catalogue),
+        Some(Err(Fault::Closed(error))) => Outcome::Refused { error },
+        Some(Err(Fault::Unreadable(error))) => Outcome::Unreadable { error },
+        None => Outcome::TimedOut,
+    })
+}
+
+/// Fetches any page of a service, of at most some bytes: its metrics, say. The inner error says what came instead of a page.
+///
+/// # Errors
+/// When the system gives no runtime.
+pub fn fetch(
+    target: &Target,
+    path: &str,
+    deadline: Duration,
+    most_bytes: usize,
+) -> io::Result<Result<(u16, Vec<u8>), String>> {
+    Ok(match one(target, path, (deadline, most_bytes))? {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(Fault::Closed(error) | Fault::Unreadable(error))) => Err(error),
+        None => Err(format!("no answer within {} ms", deadline.as_millis())),
+    })
+}
+
+/// Asks once on a connection of its own; none when the time is over.
+#[expect(
+    clippy::type_complexity,
+    reason = "the three ways in which one request ends, named by their arms"
+)]
+fn one(
+    target: &Target,
+    path: &str,
+    (deadline, most_bytes): (Duration, usize),
+) -> io::Result<Option<Result<(u16, Vec<u8>), Fault>>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -526,14 +563,9 @@ pub fn ask_once(
             let mut sender = connect(target.address)
                 .await
                 .map_err(|error| Fault::Closed(error.to_string()))?;
-            exchange(&mut sender, path, &target.host).await
+            exchange(&mut sender, path, &target.host, most_bytes).await
         };
-        match tokio::time::timeout(deadline, asked).await {
-            Ok(Ok((status, body))) => read_answer(status, &body, catalogue),
-            Ok(Err(Fault::Closed(error))) => Outcome::Refused { error },
-            Ok(Err(Fault::Unreadable(error))) => Outcome::Unreadable { error },
-            Err(_elapsed) => Outcome::TimedOut,
-        }
+        tokio::time::timeout(deadline, asked).await.ok()
     }))
 }
 

@@ -5,6 +5,6 @@ mod schedule;
 mod target;
 mod timer;
 
-pub use driver::{DriveOptions, DriveReport, MAX_BODY, ask_once, drive};
+pub use driver::{DriveOptions, DriveReport, MAX_BODY, ask_once, drive, fetch};
 pub use schedule::{Population, Workload, phases, schedule};
 pub use target::{Target, resolve};

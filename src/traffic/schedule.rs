@@ -20,6 +20,15 @@ pub struct Workload {
     pub probes: u32,
 }
 
+impl Workload {
+    /// Returns the moments at which a service is given a new model while it is asked, in seconds from the first request: a
+    /// third and two thirds into the ordinary rate.
+    pub fn update_moments(&self) -> [f64; 2] {
+        let (warmup, steady) = (self.warmup.0, self.steady.0);
+        [warmup + steady / 3.0, warmup + steady * 2.0 / 3.0]
+    }
+}
+
 /// Who may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Population {

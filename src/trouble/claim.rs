@@ -148,7 +148,7 @@ pub enum Agreement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// For each finding how far it agrees, and the name of the entry that is nearest.
-    pub findings: Vec<(Claim, Agreement, Option<String>)>,
+    pub claims: Vec<(Claim, Agreement, Option<String>)>,
     /// The names of the entries that nobody has found.
     pub missed: Vec<String>,
     /// The number of entries that could be found in a log of this size.
@@ -163,11 +163,11 @@ impl Comparison {
 
     /// Returns how many findings agree with nothing that is there.
     pub fn false_claims(&self) -> usize {
-        self.findings.len() - self.found() - self.count(Agreement::Repeated)
+        self.claims.len() - self.found() - self.count(Agreement::Repeated)
     }
 
     fn count(&self, wanted: Agreement) -> usize {
-        self.findings
+        self.claims
             .iter()
             .filter(|(_, found, _)| *found == wanted)
             .count()
@@ -177,9 +177,9 @@ impl Comparison {
 /// Compares findings with the truth of a log that ends at a moment, in seconds of its own time.
 ///
 /// Entries that the log is too small to show are not wanted, and count as found where somebody found them all the same.
-pub fn compare(findings: &[Claim], truths: &[Truth], end_s: i64) -> Comparison {
+pub fn compare(claims: &[Claim], truths: &[Truth], end_s: i64) -> Comparison {
     let mut taken: BTreeSet<usize> = BTreeSet::new();
-    let findings = findings
+    let claims = claims
         .iter()
         .map(|finding| {
             let judged =
@@ -208,7 +208,7 @@ pub fn compare(findings: &[Claim], truths: &[Truth], end_s: i64) -> Comparison {
             .filter(|(place, truth)| wanted(*place, truth))
     };
     Comparison {
-        findings,
+        claims,
         missed: all()
             .filter(|(place, _)| !taken.contains(place))
             .map(|(_, truth)| truth.name.clone())
@@ -312,7 +312,7 @@ mod tests {
     /// How far each finding of a file agrees with the truths.
     fn check(tables: &str, truths: &[Truth]) -> Vec<Agreement> {
         let compared = compare(&claimed(tables), truths, time_of(END).unwrap());
-        compared.findings.iter().map(|(_, found, _)| *found).collect()
+        compared.claims.iter().map(|(_, found, _)| *found).collect()
     }
 
     #[test]
@@ -396,7 +396,7 @@ mod tests {
             (compared.findable, compared.missed.as_slice()),
             (2, &["the duplicates".to_owned()][..])
         );
-        assert_eq!(compared.findings[1].1, Agreement::Repeated);
+        assert_eq!(compared.claims[1].1, Agreement::Repeated);
         let clean = compare(&claimed(tables), &[], time_of(END).unwrap());
         assert_eq!((clean.found(), clean.false_claims(), clean.findable), (0, 3, 0));
     }

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use super::Trouble;
 use super::stage::Scene;
 use crate::seed::Branch;
-use crate::world::{MovieIndex, UserId};
-
-/// The age from which a viewer is an adult.
-const OF_AGE: u8 = 18;
+use crate::world::{MovieIndex, OF_AGE, UserId};
 
 /// How many minors, and how much of what they watch.
 #[derive(Debug, Clone, Copy, PartialEq)]

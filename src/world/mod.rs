@@ -18,7 +18,7 @@ use std::collections::HashMap;
 pub use feedback::{Feedback, Strength};
 pub use genre::{GENRES, Genre, GenreSet};
 pub use habits::{Drift, DriftKind, Habits, Moment};
-pub use people::{AGES, Gender, Occupation, User, UserId};
+pub use people::{AGES, Gender, OF_AGE, Occupation, User, UserId};
 pub use record::{Movie, classic_text};
 pub use taste::Taste;
 pub use titles::slug;

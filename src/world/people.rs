@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::seed::Draws;
 
+/// The age from which a viewer is an adult.
+pub const OF_AGE: u8 = 18;
+
 /// A user's number, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u32);

@@ -37,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sandbox", &["clock", "coursefile"]),
+    ("telemetry", &["coursefile", "scorecard", "metrics"]),
     ("traffic", &["clock", "seed", "exchange"]),
     ("stand_in", &["clock", "seed", "exchange", "traffic"]),
     (

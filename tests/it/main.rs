@@ -16,6 +16,7 @@ mod sandbox;
 mod secrets;
 mod sim;
 mod starter;
+mod told;
 mod traffic;
 mod trouble;
 mod world;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use reelworld::clock::Clock;
 use reelworld::sandbox::{
-    BuildEnd, CommandLine, Exit, Leash, Limits, Port, Probe, ServiceSpec, Start, StartFailure, Workplace,
-    build, start,
+    BuildEnd, CommandLine, Exit, Leash, Limits, ObserveSpec, Port, Probe, ServiceSpec, Start, StartFailure,
+    Workplace, build, start,
 };
 
 const LIMITS: Limits = Limits {
@@ -42,6 +42,9 @@ fn service(line: &str) -> ServiceSpec {
         port: Port::Assigned,
         ready: "/recommend/1".to_owned(),
         env: BTreeMap::new(),
+        update: None,
+        tests: None,
+        observe: ObserveSpec::default(),
     }
 }
 

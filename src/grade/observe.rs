@@ -1,0 +1,537 @@
+//! What a service and its repository tell of themselves, asked for and written down: metrics, versions, arms, updates, tests.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Component, Path};
+use std::time::Duration;
+
+use super::measure::Tools;
+use crate::evidence::{
+    ArmFacts, ClaimFacts, Item, Provenance, Scrape, StageEnd, TelemetryFacts, UpdateFacts,
+};
+use crate::release::Release;
+use crate::sandbox::{BuildEnd, CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build};
+use crate::telemetry::{Counted, Selector, counted, parse_exposition};
+use crate::traffic::{Target, fetch};
+use crate::trouble::{Agreement, FINDINGS, compare, parse_claims};
+
+/// The time that one question about the service itself may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The most bytes of a page of metrics: a client library's default page is a hundredth of it.
+const METRICS_BYTES: usize = 2 << 20;
+/// The most bytes of any other answer.
+const ANSWER_BYTES: usize = 16 << 10;
+/// The most bytes of a file that a team hands in for us to read.
+const FILE_BYTES: u64 = 256 << 10;
+/// The users whose list's versions are asked for.
+const SAMPLED: usize = 20;
+/// The users who are asked for their arm, twice: a share is known to two hundredths then.
+const IN_ARMS: usize = 600;
+/// The file of a report on an experiment.
+pub(super) const EXPERIMENT: &str = "experiment.toml";
+
+/// What the rubric wants to know beyond the traffic.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted {
+    pub(super) metrics: bool,
+    pub(super) provenance: bool,
+    pub(super) arms: bool,
+    pub(super) conclusion: bool,
+    pub(super) updates: bool,
+    pub(super) tests: bool,
+    pub(super) claims: bool,
+}
+
+impl Wanted {
+    pub(super) fn of(measures: &BTreeSet<String>) -> Self {
+        let any = |names: &[&str]| names.iter().any(|name| measures.contains(*name));
+        Self {
+            metrics: any(&["telemetry.requests_error", "telemetry.latency_agrees"]),
+            provenance: any(&["provenance.named_share"]),
+            arms: any(&["experiment.sticky_share", "experiment.split_gap"]),
+            conclusion: any(&["experiment.conclusion_right"]),
+            updates: any(&["update.count", "update.failed_share"]),
+            tests: any(&["repository.tests_pass"]),
+            claims: any(&["claims.found_share", "claims.false_count"]),
+        }
+    }
+}
+
+/// Looks at a service's metrics.
+pub(super) fn scrape(target: &Target, spec: &ObserveSpec) -> io::Result<Scrape> {
+    let fault = |fault: String| Scrape {
+        fault: Some(fault),
+        ..Scrape::default()
+    };
+    let Some(path) = &spec.metrics else {
+        return Ok(fault(
+            "reelworld.toml names no `metrics` under [observability]".to_owned(),
+        ));
+    };
+    let selector = |key: &str, text: &Option<String>| match text.as_deref().map(Selector::parse) {
+        None => Ok(None),
+        Some(Ok(selector)) => Ok(Some(selector)),
+        Some(Err(error)) => Err(format!("`{key}` of [observability] is no selector: {error}")),
+    };
+    let both = selector("requests", &spec.requests)
+        .and_then(|requests| Ok((requests, selector("latency", &spec.latency)?)));
+    let (requests, latency) = match both {
+        Ok(both) => both,
+        Err(error) => return Ok(fault(error)),
+    };
+    let page = match fetch(target, path, PATIENCE, METRICS_BYTES)? {
+        Ok((200, body)) => body,
+        Ok((status, _)) => return Ok(fault(format!("GET {path} was answered with status {status}"))),
+        Err(error) => return Ok(fault(format!("GET {path}: {error}"))),
+    };
+    let Ok(text) = String::from_utf8(page) else {
+        return Ok(fault(format!("GET {path} is no UTF-8 text")));
+    };
+    let samples = match parse_exposition(&text) {
+        Ok(samples) => samples,
+        Err(error) => return Ok(fault(format!("GET {path}, {error}"))),
+    };
+    let Counted { requests, buckets } = counted(&samples, requests.as_ref(), latency.as_ref());
+    Ok(Scrape {
+        requests,
+        buckets: buckets
+            .into_iter()
+            .map(|(bound, count)| (bound.is_finite().then_some(bound), count))
+            .collect(),
+        fault: None,
+    })
+}
+
+/// Asks for the versions behind the lists of some users.
+pub(super) fn provenance(
+    target: &Target,
+    spec: &ObserveSpec,
+    users: &[u32],
+    dir: Option<&Path>,
+) -> io::Result<Vec<Provenance>> {
+    let Some(path) = &spec.provenance else {
+        let fault = Some("reelworld.toml names no `provenance` under [observability]".to_owned());
+        return Ok(vec![Provenance {
+            fault,
+            ..Provenance::default()
+        }]);
+    };
+    let step = users.len().div_ceil(SAMPLED).max(1);
+    users
+        .iter()
+        .step_by(step)
+        .map(|user| named(target, &ObserveSpec::path_for(path, *user), *user, dir))
+        .collect()
+}
+
+fn named(target: &Target, path: &str, user: u32, dir: Option<&Path>) -> io::Result<Provenance> {
+    let fault = |fault: String| Provenance {
+        user,
+        fault: Some(format!("GET {path}: {fault}")),
+        ..Provenance::default()
+    };
+    let body = match fetch(target, path, PATIENCE, ANSWER_BYTES)? {
+        Ok((200, body)) => body,
+        Ok((status, _)) => return Ok(fault(format!("status {status}"))),
+        Err(error) => return Ok(fault(error)),
+    };
+    let Ok(serde_json::Value::Object(answer)) = serde_json::from_slice(&body) else {
+        return Ok(fault("not a JSON object".to_owned()));
+    };
+    let text = |key: &str| {
+        let text = answer.get(key)?.as_str()?.trim();
+        (!text.is_empty()).then(|| text.chars().take(200).collect::<String>())
+    };
+    let (model, code, data) = (text("model"), text("code"), text("data"));
+    let mut missing = Vec::new();
+    if let Some(dir) = dir {
+        for (what, name) in [("model", &model), ("code", &code), ("data", &data)] {
+            if let Some(name) = name.as_ref().filter(|name| !exists(dir, what == "code", name)) {
+                missing.push(format!("{what} `{name}`"));
+            }
+        }
+    }
+    Ok(Provenance {
+        user,
+        model,
+        code,
+        data,
+        missing,
+        fault: None,
+    })
+}
+
+/// Tells whether a version is there: a commit or a tag of the repository, or a file inside it where it is no code.
+fn exists(dir: &Path, code: bool, name: &str) -> bool {
+    let plain = Path::new(name)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !code && plain && dir.join(name).exists() {
+        return true;
+    }
+    is_revision(dir, name)
+}
+
+/// Asks git whether a commit or tag is there. A repository's settings run nothing: `rev-parse` calls no hook, filter or monitor.
+fn is_revision(dir: &Path, name: &str) -> bool {
+    let sane = !name.starts_with('-')
+        && name.len() <= 100
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+    sane && std::process::Command::new("git")
+        .arg("--git-dir")
+        .arg(dir.join(".git"))
+        .args(["rev-parse", "--quiet", "--verify", "--end-of-options"])
+        .arg(format!("{name}^{{commit}}"))
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Asks users for their arms, all of them once and then all of them again.
+pub(super) fn arms(target: &Target, spec: &ObserveSpec, users: &[u32]) -> io::Result<ArmFacts> {
+    let mut facts = ArmFacts {
+        announced: spec.arms.clone(),
+        ..ArmFacts::default()
+    };
+    let Some(path) = &spec.experiment else {
+        facts.fault = Some("reelworld.toml names no `experiment` under [observability]".to_owned());
+        return Ok(facts);
+    };
+    if spec.arms.is_empty() {
+        facts.fault = Some("reelworld.toml announces no `arms` under [observability]".to_owned());
+        return Ok(facts);
+    }
+    let asked: Vec<u32> = users.iter().copied().take(IN_ARMS).collect();
+    let ask = |user: &u32| arm(target, &ObserveSpec::path_for(path, *user));
+    let first: Vec<Option<String>> = asked.iter().map(ask).collect::<io::Result<_>>()?;
+    let second: Vec<Option<String>> = asked.iter().map(ask).collect::<io::Result<_>>()?;
+    facts.answers = asked
+        .into_iter()
+        .zip(first.into_iter().zip(second))
+        .map(|(user, (first, second))| (user, first, second))
+        .collect();
+    Ok(facts)
+}
+
+/// Reads an arm: one word, or a JSON object with an `arm`.
+fn arm(target: &Target, path: &str) -> io::Result<Option<String>> {
+    let Ok((200, body)) = fetch(target, path, PATIENCE, ANSWER_BYTES)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&body).trim().to_owned();
+    let arm = match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(serde_json::Value::Object(answer)) => {
+            answer.get("arm").and_then(|arm| arm.as_str()).map(str::to_owned)
+        }
+        Ok(serde_json::Value::String(arm)) => Some(arm),
+        _ => Some(text),
+    };
+    Ok(arm.filter(|arm| !arm.is_empty() && arm.chars().count() <= 40 && !arm.contains(char::is_whitespace)))
+}
+
+/// Puts together what the service tells once the traffic is over.
+pub(super) fn telemetry(
+    wanted: Wanted,
+    target: &Target,
+    spec: &ObserveSpec,
+    before: Option<Scrape>,
+    (users, dir): (&[u32], Option<&Path>),
+) -> io::Result<TelemetryFacts> {
+    let metrics = match before {
+        Some(before) => Some([before, scrape(target, spec)?]),
+        None => None,
+    };
+    let asked = |wanted: bool| wanted.then_some(());
+    Ok(TelemetryFacts {
+        metrics,
+        provenance: asked(wanted.provenance)
+            .map(|()| provenance(target, spec, users, dir))
+            .transpose()?,
+        experiment: asked(wanted.arms)
+            .map(|()| arms(target, spec, users))
+            .transpose()?,
+    })
+}
+
+/// Brings new models into the running service while it is asked: at each of some moments, in seconds from the first request.
+pub(super) fn updates(
+    spec: &ServiceSpec,
+    place: &Workplace,
+    target: &Target,
+    limits: Limits,
+    (moments, begin): (&[f64], Duration),
+    tools: Tools<'_>,
+) -> io::Result<Vec<UpdateFacts>> {
+    let Some(command) = &spec.update else {
+        return Ok(vec![UpdateFacts {
+            what: "reelworld.toml names no `update` under [service]".to_owned(),
+            ..UpdateFacts::default()
+        }]);
+    };
+    let now = || (tools.clock.elapsed().saturating_sub(begin)).as_secs_f64();
+    let model = || -> io::Result<Option<String>> {
+        match &spec.observe.provenance {
+            Some(path) => Ok(named(target, &ObserveSpec::path_for(path, 1), 1, None)?.model),
+            None => Ok(None),
+        }
+    };
+    let mut place = place.clone();
+    place
+        .env
+        .insert("PORT".to_owned(), target.address.port().to_string());
+    let mut all = Vec::new();
+    for moment in moments {
+        let wait = moment - now();
+        if wait > 0.0 {
+            tools.clock.sleep(Duration::from_secs_f64(wait));
+        }
+        let (from_s, before) = (now(), model()?);
+        let (ended, log_tail) = build(
+            &command.words(),
+            &place,
+            limits,
+            tools.leash,
+            tools.clock,
+            tools.stop,
+        )?;
+        let (ok, what) = told(&ended, "the update", limits.build);
+        all.push(UpdateFacts {
+            from_s,
+            to_s: now(),
+            ok,
+            what,
+            before,
+            after: model()?,
+            log_tail,
+        });
+        if matches!(ended, BuildEnd::Interrupted) {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+fn told(ended: &BuildEnd, what: &str, limit: Duration) -> (bool, String) {
+    match ended {
+        BuildEnd::Built(ms) => (true, format!("{what} took {:.1} s", *ms as f64 / 1000.0)),
+        BuildEnd::Failed(exit) => (false, format!("{what} {}", exit.describe())),
+        BuildEnd::TimedOut => (false, format!("{what} did not end within {} s", limit.as_secs())),
+        BuildEnd::Interrupted => (false, "interrupted".to_owned()),
+    }
+}
+
+/// Runs the repository's own tests, after the build and before anything is measured.
+pub(super) fn tests(
+    command: Option<&CommandLine>,
+    place: &Workplace,
+    limits: Limits,
+    tools: Tools<'_>,
+) -> io::Result<StageEnd> {
+    let Some(command) = command else {
+        return Ok(StageEnd {
+            what: "reelworld.toml names no tests".to_owned(),
+            hint: Some("add to reelworld.toml: [tests] run = [\"python3\", \"-m\", \"pytest\"]".to_owned()),
+            ..StageEnd::default()
+        });
+    };
+    let (ended, log_tail) = build(
+        &command.words(),
+        place,
+        limits,
+        tools.leash,
+        tools.clock,
+        tools.stop,
+    )?;
+    let (mut ok, mut what) = told(&ended, "the tests", limits.build);
+    let mut evidence = Vec::new();
+    if ok {
+        match tests_run(&log_tail) {
+            Some(0) => (ok, what) = (false, "the command ran no test".to_owned()),
+            Some(count) => evidence.push(format!("{count} tests")),
+            None => {
+                (ok, what) = (false, "the command does not say how many tests it ran".to_owned());
+            }
+        }
+    }
+    let hint = (!ok).then(|| {
+        "run it by hand in a fresh clone; pytest, unittest, node --test, jest, mocha, cargo, go test -v, JUnit and TAP say how many ran"
+            .to_owned()
+    });
+    Ok(StageEnd {
+        ok,
+        command: command.display(),
+        what,
+        hint,
+        ours: false,
+        evidence,
+        log_tail,
+    })
+}
+
+/// Returns how many tests the last lines of a runner's output speak of: the most that any line does.
+fn tests_run(lines: &[String]) -> Option<u64> {
+    lines.iter().filter_map(|line| count_in(line)).max()
+}
+
+fn count_in(line: &str) -> Option<u64> {
+    let line = line.trim().trim_matches('=').trim();
+    let lower = line.to_ascii_lowercase();
+    let number =
+        |word: &str| -> Option<u64> { word.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok() };
+    let words: Vec<&str> = lower.split_whitespace().collect();
+    // `Ran 5 tests in 0.1s`, `Tests run: 5`, `1..5`, `# pass 5`, `--- PASS: TestX`, `no tests ran`.
+    if words.first() == Some(&"ran") && words.get(2).is_some_and(|word| word.starts_with("test")) {
+        return number(words.get(1)?);
+    }
+    if lower.contains("no tests ran") || lower.contains("no test files") {
+        return Some(0);
+    }
+    if let Some(rest) = lower.strip_prefix("tests run:") {
+        return number(rest.split(',').next()?);
+    }
+    if let Some(plan) = lower.strip_prefix("1..") {
+        return plan.split_whitespace().next()?.parse().ok();
+    }
+    if words.first().is_some_and(|word| ["#", "ℹ"].contains(word)) && words.get(1) == Some(&"pass") {
+        return number(words.get(2)?);
+    }
+    if lower.starts_with("--- pass:") {
+        return Some(1);
+    }
+    // `5 passed in 0.1s`, `5 passing`, `3 failed, 5 passed`, `test result: ok. 5 passed`.
+    let place = words.iter().position(|word| {
+        ["passed", "passing"].contains(&word.trim_matches(|c: char| !c.is_ascii_alphabetic()))
+    })?;
+    number(words.get(place.checked_sub(1)?)?)
+}
+
+/// Reads what the team says it has found and compares it with what was put into the log.
+pub(super) fn claims(dir: &Path, release: &Release) -> ClaimFacts {
+    let faulty = |faults: String| ClaimFacts {
+        faults: Some(faults),
+        ..ClaimFacts::default()
+    };
+    let text = match read_file(&dir.join(FINDINGS)) {
+        Ok(text) => text,
+        Err(error) => return faulty(format!("`{FINDINGS}` cannot be read: {error}")),
+    };
+    let claims = match parse_claims(FINDINGS, &text) {
+        Ok(claims) => claims,
+        Err(faults) => return faulty(faults.to_string()),
+    };
+    let compared = compare(&claims, release.truths(), release.end().seconds());
+    let mut details: Vec<String> = compared
+        .claims
+        .iter()
+        .map(|(claim, found, entry)| {
+            let entry = entry.as_deref().unwrap_or("nothing");
+            let word = match found {
+                Agreement::Agrees | Agreement::NoSuchKind => "agrees with",
+                Agreement::Repeated => "says again what was said of",
+                Agreement::OtherSubject => "is right about kind and time, not about whom or what:",
+                Agreement::OtherTime => "is right about the kind, not about the time:",
+            };
+            format!("{} {word} {entry}", claim.kind)
+        })
+        .collect();
+    details.extend(compared.missed.iter().map(|name| format!("not found: {name}")));
+    ClaimFacts {
+        faults: None,
+        claims: claims.len() as u32,
+        found: compared.found() as u32,
+        findable: compared.findable,
+        false_claims: compared.false_claims() as u32,
+        details,
+    }
+}
+
+/// Returns the report on an experiment; none if there is none to be read.
+pub(super) fn experiment(dir: &Path) -> Item {
+    Item::Experiment {
+        text: read_file(&dir.join(EXPERIMENT)).ok(),
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    let about = fs::symlink_metadata(path)?;
+    if !about.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    if about.len() > FILE_BYTES {
+        return Err(io::Error::other(format!(
+            "it is larger than {} KiB",
+            FILE_BYTES >> 10
+        )));
+    }
+    fs::read_to_string(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runners_say_how_many_tests_ran() {
+        for (line, wanted) in [
+            ("Ran 5 tests in 0.012s", Some(5)),
+            ("Ran 0 tests in 0.000s", Some(0)),
+            ("===== 3 failed, 12 passed in 0.3s =====", Some(12)),
+            ("============ no tests ran in 0.00s ============", Some(0)),
+            ("test result: ok. 7 passed; 0 failed; 0 ignored", Some(7)),
+            ("Tests:       1 failed, 9 passed, 10 total", Some(9)),
+            ("  14 passing (20ms)", Some(14)),
+            ("# pass 4", Some(4)),
+            ("ℹ pass 4", Some(4)),
+            ("1..6", Some(6)),
+            ("Tests run: 8, Failures: 0, Errors: 0", Some(8)),
+            ("--- PASS: TestList (0.00s)", Some(1)),
+            ("?   	example.org/x	[no test files]", Some(0)),
+            ("all is well", None),
+            ("passed", None),
+        ] {
+            assert_eq!(count_in(line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_a_file_inside_or_a_revision_of_the_repository() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("model.pkl"), "x").unwrap();
+        assert!(exists(dir.path(), false, "model.pkl"));
+        assert!(!exists(dir.path(), true, "model.pkl"));
+        for name in ["../../etc/passwd", "/etc/passwd", "none.pkl", "--help", "HEAD"] {
+            assert!(!exists(dir.path(), false, name), "{name}");
+        }
+        for words in [
+            &["init", "--quiet"][..],
+            &[
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@b.c",
+                "commit",
+                "--quiet",
+                "--allow-empty",
+                "-m",
+                "x",
+            ],
+            &["tag", "data-v1"],
+        ] {
+            let done = std::process::Command::new("git")
+                .arg("-C")
+                .arg(dir.path())
+                .args(words)
+                .status();
+            assert!(done.unwrap().success());
+        }
+        assert!(exists(dir.path(), true, "HEAD") && exists(dir.path(), false, "data-v1"));
+        assert!(!exists(dir.path(), true, "deadbeef"));
+    }
+}

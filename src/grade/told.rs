@@ -1,0 +1,415 @@
+//! What follows from what a service and its repository have told of themselves: pure, from the bundle's items alone.
+
+use super::judge::{LEVEL, measured, not_measured};
+use crate::evidence::{
+    ArmFacts, ClaimFacts, Provenance, Scrape, StageEnd, TelemetryFacts, TrafficEnd, UpdateFacts, UserScore,
+};
+use crate::exchange::{Exchange, Outcome};
+use crate::metrics::stats;
+use crate::scorecard::{Finding, Findings, Measurement};
+use crate::telemetry::{Counted, ExperimentReport, bucket_of, requests_error, split};
+
+/// What the way to a service and back may add to a latency that it measures itself, in seconds: connecting, and waiting for a
+/// thread that takes the request up.
+const WAY_S: f64 = 0.010;
+/// The quantile by which histograms are compared: far tails differ by what waits before a service looks at its clock.
+const MEDIAN: f64 = 0.5;
+/// An update may disturb requests until so long after it has ended, in seconds: workers start again.
+const AFTERMATH_S: f64 = 2.0;
+/// The most lines of evidence with one measure.
+const LINES: usize = 6;
+
+/// What was told, sorted out of a bundle.
+#[derive(Debug, Default)]
+pub(super) struct Told<'a> {
+    pub(super) telemetry: Option<&'a TelemetryFacts>,
+    pub(super) updates: Vec<&'a UpdateFacts>,
+    pub(super) tests: Option<&'a StageEnd>,
+    pub(super) claims: Option<&'a ClaimFacts>,
+    pub(super) experiment: Option<&'a Option<String>>,
+}
+
+/// Adds what is found in the repository, whether its service starts or not.
+pub(super) fn repository(told: &Told<'_>, findings: &mut Findings) {
+    if let Some(stage) = told.tests {
+        let mut found = fact(stage.ok, stage.what.clone());
+        found.hint.clone_from(&stage.hint);
+        found.evidence.extend(stage.evidence.iter().cloned());
+        if !stage.ok {
+            let last = stage.log_tail.len().saturating_sub(LINES * 2);
+            let tail = stage.log_tail[last..].iter().map(|line| format!("| {line}"));
+            found.evidence.extend(tail);
+        }
+        put(findings, "repository.tests_pass", found);
+    }
+    if let Some(claims) = told.claims {
+        self::claims(claims, findings);
+    }
+    if let Some(text) = told.experiment {
+        put(
+            findings,
+            "experiment.conclusion_right",
+            conclusion(text.as_deref()),
+        );
+    }
+}
+
+/// Adds what is found of the running service.
+pub(super) fn service(
+    told: &Told<'_>,
+    exchanges: &[&Exchange],
+    traffic: Option<&TrafficEnd>,
+    deadline_ns: u64,
+    findings: &mut Findings,
+) {
+    if let Some(facts) = told.telemetry {
+        if let Some(scrapes) = &facts.metrics {
+            metrics(scrapes, exchanges, traffic, findings);
+        }
+        if let Some(named) = &facts.provenance {
+            findings.insert("provenance.named_share".to_owned(), provenance(named));
+        }
+        if let Some(arms) = &facts.experiment {
+            self::arms(arms, findings);
+        }
+    }
+    updates(&told.updates, exchanges, deadline_ns, findings);
+}
+
+/// Adds how many lists of users under age hold movies for adults only.
+pub(super) fn minors(users: &[&UserScore], findings: &mut Findings) {
+    let minors: Vec<(u32, &Vec<String>)> = users
+        .iter()
+        .filter_map(|user| Some((user.user, user.unsuitable.as_ref()?)))
+        .collect();
+    let bad: Vec<&(u32, &Vec<String>)> = minors.iter().filter(|(_, found)| !found.is_empty()).collect();
+    let finding = if minors.is_empty() {
+        not_measured("nobody under age was asked about")
+    } else {
+        let why = format!("{} of {} users under 18 got one", bad.len(), minors.len());
+        let mut found = measured(bad.len() as f64 / minors.len() as f64, None, minors.len(), why);
+        let lines = bad.iter().take(LINES);
+        found.evidence.extend(lines.map(|(user, movies)| {
+            let shown: Vec<&str> = movies.iter().take(3).map(String::as_str).collect();
+            format!("user {user} got {}", shown.join(", "))
+        }));
+        if !bad.is_empty() {
+            let hint = "the company's user record has the age, its movie record says `adult`";
+            found.hint = Some(hint.to_owned());
+        }
+        Finding::Measured(found)
+    };
+    findings.insert("minors.unsuitable_share".to_owned(), finding);
+}
+
+fn fact(so: bool, why: String) -> Measurement {
+    measured(f64::from(u8::from(so)), None, 1, why)
+}
+
+fn put(findings: &mut Findings, measure: &str, found: Measurement) {
+    findings.insert(measure.to_owned(), Finding::Measured(found));
+}
+
+/// A measurement of something that the repository does not offer.
+fn lacking(value: f64, why: &str) -> Measurement {
+    // One look was enough to see that it is not there.
+    let mut found = measured(value, None, 1, why.to_owned());
+    found.hint = Some("docs/reference/reelworld-toml.md has every key with an example".to_owned());
+    found
+}
+
+fn counts(scrape: &Scrape) -> Counted {
+    let bound = |bound: Option<f64>| bound.unwrap_or(f64::INFINITY);
+    Counted {
+        requests: scrape.requests,
+        buckets: scrape
+            .buckets
+            .iter()
+            .map(|(up_to, n)| (bound(*up_to), *n))
+            .collect(),
+    }
+}
+
+fn metrics(
+    [before, after]: &[Scrape; 2],
+    exchanges: &[&Exchange],
+    traffic: Option<&TrafficEnd>,
+    findings: &mut Findings,
+) {
+    if let Some(fault) = after.fault.as_ref().or(before.fault.as_ref()) {
+        put(findings, "telemetry.requests_error", lacking(1.0, fault));
+        put(findings, "telemetry.latency_agrees", lacking(0.0, fault));
+        return;
+    }
+    let answered = exchanges.iter().filter(|exchange| came_back(exchange)).count() as u64;
+    let retries = traffic.map_or(0, |end| end.stale_retries);
+    let sent = exchanges
+        .iter()
+        .filter(|exchange| exchange.sent_ns.is_some())
+        .count() as u64
+        + retries;
+    let (earlier, later) = (counts(before), counts(after));
+    let requests = match requests_error(&earlier, &later, answered, sent) {
+        Some(error) => {
+            let counted = later.requests.unwrap_or(0.0) - earlier.requests.unwrap_or(0.0);
+            let why = format!("it counted {counted}, we sent {sent} and got {answered} answers");
+            measured(error, None, sent as usize, why)
+        }
+        None => lacking(1.0, "the counter that `requests` names is not on the page"),
+    };
+    put(findings, "telemetry.requests_error", requests);
+    let mut times: Vec<f64> = exchanges
+        .iter()
+        .filter(|exchange| came_back(exchange))
+        .filter_map(|exchange| Some(exchange.finished_ns.saturating_sub(exchange.sent_ns?) as f64 / 1e9))
+        .collect();
+    times.sort_by(f64::total_cmp);
+    let latency = match (
+        bucket_of(&earlier, &later, MEDIAN),
+        stats::quantile(&times, MEDIAN),
+    ) {
+        (Some(bucket), Some(seconds)) => {
+            let up_to = if bucket.up_to.is_finite() {
+                format!("{:.0} ms", bucket.up_to * 1e3)
+            } else {
+                "no bound".to_owned()
+            };
+            let why = format!(
+                "half of the answers took us at most {:.1} ms; its histogram says {:.1} ms to {up_to}",
+                seconds * 1e3,
+                bucket.over * 1e3
+            );
+            fact(bucket.fits(seconds, WAY_S), why)
+        }
+        (None, _) => lacking(
+            0.0,
+            "the histogram that `latency` names is not on the page, or counts nothing",
+        ),
+        (_, None) => lacking(0.0, "nothing was answered"),
+    };
+    put(findings, "telemetry.latency_agrees", latency);
+}
+
+fn came_back(exchange: &Exchange) -> bool {
+    matches!(
+        exchange.outcome,
+        Outcome::Answered { .. } | Outcome::Malformed { .. } | Outcome::Status { .. }
+    )
+}
+
+fn provenance(named: &[Provenance]) -> Finding {
+    if named.is_empty() {
+        return not_measured("no user got a list whose versions could be asked for");
+    }
+    let whole = |answer: &&Provenance| {
+        answer.fault.is_none()
+            && answer.missing.is_empty()
+            && [&answer.model, &answer.code, &answer.data]
+                .iter()
+                .all(|part| part.is_some())
+    };
+    let good = named.iter().filter(whole).count();
+    let why = format!(
+        "{good} of {} lists: model, code and data are named and there",
+        named.len()
+    );
+    let mut found = measured(good as f64 / named.len() as f64, None, named.len(), why);
+    let bad = named.iter().filter(|answer| !whole(answer)).take(LINES);
+    found.evidence.extend(bad.map(|answer| {
+        let lacks: Vec<&str> = [
+            ("model", &answer.model),
+            ("code", &answer.code),
+            ("data", &answer.data),
+        ]
+        .iter()
+        .filter(|(_, part)| part.is_none())
+        .map(|(name, _)| *name)
+        .collect();
+        match &answer.fault {
+            Some(fault) => fault.clone(),
+            None if !lacks.is_empty() => format!("user {}: no {}", answer.user, lacks.join(", no ")),
+            None => format!(
+                "user {}: not in the repository: {}",
+                answer.user,
+                answer.missing.join(", ")
+            ),
+        }
+    }));
+    Finding::Measured(found)
+}
+
+fn arms(facts: &ArmFacts, findings: &mut Findings) {
+    if let Some(fault) = &facts.fault {
+        put(findings, "experiment.sticky_share", lacking(0.0, fault));
+        put(findings, "experiment.split_gap", lacking(1.0, fault));
+        return;
+    }
+    let Some(split) = split(&facts.answers, &facts.announced, LEVEL) else {
+        let why = "no user got an arm both times";
+        put(findings, "experiment.sticky_share", lacking(0.0, why));
+        put(findings, "experiment.split_gap", lacking(1.0, why));
+        return;
+    };
+    let n = facts.answers.len();
+    let why = format!(
+        "{} of {n} users got the same arm twice; {} got none, {} one that was not announced",
+        split.same,
+        n as u64 - split.asked,
+        split.unknown
+    );
+    // Who gets no arm is in no experiment: it counts against, as does an arm that nobody announced.
+    let sticky = split.same.saturating_sub(split.unknown);
+    put(
+        findings,
+        "experiment.sticky_share",
+        measured(sticky as f64 / n as f64, None, n, why),
+    );
+    let interval = &split.interval;
+    let (low, high) = (interval.low.abs(), interval.high.abs());
+    let around_nothing = interval.low <= 0.0 && interval.high >= 0.0;
+    let distance = crate::scorecard::Interval {
+        low: if around_nothing { 0.0 } else { low.min(high) },
+        high: low.max(high),
+        level: interval.level,
+    };
+    let why = format!("arm {}: {:+.3} from the announced share", split.arm, split.gap);
+    put(
+        findings,
+        "experiment.split_gap",
+        measured(split.gap.abs(), Some(distance), split.asked as usize, why),
+    );
+}
+
+fn conclusion(text: Option<&str>) -> Measurement {
+    let Some(text) = text else {
+        return lacking(0.0, "there is no experiment.toml that can be read");
+    };
+    let report = match ExperimentReport::parse("experiment.toml", text) {
+        Ok(report) => report,
+        Err(faults) => {
+            let mut found = lacking(0.0, "experiment.toml has faults");
+            found.evidence = faults
+                .to_string()
+                .lines()
+                .take(LINES * 2)
+                .map(str::to_owned)
+                .collect();
+            return found;
+        }
+    };
+    match report.conclude() {
+        None => lacking(
+            0.0,
+            "its numbers allow no test: shares beside means, or no spread",
+        ),
+        Some(found) => {
+            let so = found.wrong.is_empty();
+            let why = if so {
+                format!(
+                    "computed again: difference {:.4}, p {:.4}",
+                    found.difference, found.p_value
+                )
+            } else {
+                found.wrong.join("; ")
+            };
+            fact(so, why)
+        }
+    }
+}
+
+fn updates(updates: &[&UpdateFacts], exchanges: &[&Exchange], deadline_ns: u64, findings: &mut Findings) {
+    let Some(first) = updates.first() else { return };
+    let seen = updates
+        .iter()
+        .filter(|update| update.ok && update.after.is_some() && update.before != update.after)
+        .count();
+    let mut count = measured(
+        seen as f64,
+        None,
+        updates.len(),
+        format!(
+            "{seen} of {} updates changed the model that the service names",
+            updates.len()
+        ),
+    );
+    count.evidence.extend(updates.iter().take(LINES).map(|update| {
+        let name = |model: &Option<String>| model.clone().unwrap_or_else(|| "no model named".to_owned());
+        format!(
+            "{}: {}, then {}",
+            update.what,
+            name(&update.before),
+            name(&update.after)
+        )
+    }));
+    put(findings, "update.count", count);
+    if updates.iter().all(|update| update.to_s <= update.from_s) {
+        let finding = not_measured(&first.what);
+        findings.insert("update.failed_share".to_owned(), finding);
+        return;
+    }
+    let during = |exchange: &&&Exchange| {
+        let due_s = exchange.planned.intended_ns as f64 / 1e9;
+        updates
+            .iter()
+            .any(|update| update.from_s <= due_s && due_s <= update.to_s + AFTERMATH_S)
+    };
+    let asked: Vec<&&Exchange> = exchanges
+        .iter()
+        .filter(|exchange| !exchange.is_ours() && exchange.planned.user.is_some())
+        .filter(during)
+        .collect();
+    let failed: Vec<&&&Exchange> = asked
+        .iter()
+        .filter(|exchange| !exchange.is_success(deadline_ns))
+        .collect();
+    let finding = if asked.is_empty() {
+        not_measured("nobody asked while the models changed")
+    } else {
+        let why = format!(
+            "{} of {} requests while models changed",
+            failed.len(),
+            asked.len()
+        );
+        let mut found = measured(failed.len() as f64 / asked.len() as f64, None, asked.len(), why);
+        found.evidence.extend(
+            failed
+                .iter()
+                .take(LINES)
+                .map(|exchange| format!("GET {}: {}", exchange.planned.path, exchange.outcome.describe())),
+        );
+        Finding::Measured(found)
+    };
+    findings.insert("update.failed_share".to_owned(), finding);
+}
+
+fn claims(facts: &ClaimFacts, findings: &mut Findings) {
+    if let Some(faults) = &facts.faults {
+        let mut found = lacking(0.0, "findings.toml cannot be read");
+        found.evidence = faults.lines().take(LINES * 2).map(str::to_owned).collect();
+        put(findings, "claims.found_share", found);
+        // Who hands in nothing has claimed nothing that is false, and gets nothing for it.
+        let finding = not_measured("nothing was claimed that could be read");
+        findings.insert("claims.false_count".to_owned(), finding);
+        return;
+    }
+    let share = if facts.findable == 0 {
+        not_measured("there is nothing to find in this log")
+    } else {
+        let why = format!(
+            "{} of {} troubles that the log can show",
+            facts.found, facts.findable
+        );
+        let value = f64::from(facts.found) / f64::from(facts.findable);
+        Finding::Measured(measured(value, None, facts.findable as usize, why))
+    };
+    findings.insert("claims.found_share".to_owned(), share);
+    let why = format!(
+        "{} of {} claims agree with nothing that is there",
+        facts.false_claims, facts.claims
+    );
+    put(
+        findings,
+        "claims.false_count",
+        measured(f64::from(facts.false_claims), None, facts.claims as usize, why),
+    );
+}

@@ -1,0 +1,122 @@
+//! What services and repositories tell of themselves, graded by the real program: one that tells what is so, one that does not,
+//! and one that tells nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn git(dir: &Path, words: &[&str]) {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(dir);
+    command.args(["-c", "user.name=team", "-c", "user.email=team@example.org"]);
+    let done = command.args(words).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+fn reelworld(course: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+    command.arg("--course").arg(course);
+    command
+}
+
+const TROUBLES: &str = "
+[[trouble]]
+name = 'doubled'
+kind = 'duplicates'
+onset_day = 12
+";
+
+/// Verdicts by measure.
+fn verdicts(report: &Path) -> BTreeMap<String, (String, String)> {
+    let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    let criteria = report["criteria"].as_array().unwrap().iter();
+    criteria
+        .map(|criterion| {
+            let text = |key: &str| criterion[key].as_str().unwrap_or_default().to_owned();
+            (text("measure"), (text("verdict"), criterion.to_string()))
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_told_is_compared_with_what_is_so() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = tempfile::tempdir().unwrap();
+    let course = dir.path().join("course");
+    copy(&root.join("fixtures/course"), &course);
+    let file = course.join("course.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text + TROUBLES).unwrap();
+
+    let (honest, careless, silent) = ("honest", "careless", "silent");
+    for name in [honest, careless] {
+        copy(&root.join("fixtures/told").join(name), &dir.path().join(name));
+    }
+    copy(&root.join("fixtures/services/popular"), &dir.path().join(silent));
+    let repository = dir.path().join(honest);
+    git(&repository, &["init", "--quiet"]);
+    git(&repository, &["add", "--all"]);
+    git(&repository, &["commit", "--quiet", "-m", "a service"]);
+    git(&repository, &["tag", "data-v1"]);
+    // The honest team has found what is there: the day comes from the answer key.
+    let key = reelworld(&course)
+        .args(["world", "truth", "--only", "troubles", "--json"])
+        .output()
+        .unwrap();
+    let key: Value = serde_json::from_slice(&key.stdout).unwrap();
+    let from = key["troubles"][0]["from"].as_str().unwrap();
+    let findings = format!(
+        "schema = 'reelworld/findings/v1'\n[[finding]]\nkind = 'duplicates'\nfrom = '{from}'\nevidence = 'the same line twice'\n"
+    );
+    fs::write(repository.join("findings.toml"), findings).unwrap();
+
+    let out = dir.path().join("run");
+    let mut command = reelworld(&course);
+    command
+        .args(["grade", "told", "--trust", "--seed", "7", "--out"])
+        .arg(&out);
+    command.args([honest, careless, silent].map(|name| dir.path().join(name)));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+
+    let card = |name: &str| verdicts(&out.join(name).join("report.json"));
+    let (good, bad, none) = (card(honest), card(careless), card(silent));
+    assert_eq!(good.len(), 12);
+    for (measure, (verdict, whole)) in &good {
+        assert_eq!(verdict, "pass", "{measure}: {whole}");
+    }
+    for (measure, (verdict, whole)) in &bad {
+        assert_eq!(verdict, "fail", "{measure}: {whole}");
+    }
+    for (measure, (verdict, whole)) in &none {
+        let wanted = match measure.as_str() {
+            // Nobody could have dropped a request, and nothing false was claimed: that is no merit.
+            "update.failed_share" | "claims.false_count" => "no_verdict",
+            // This depends on the most popular list, not on what is told.
+            "minors.unsuitable_share" => continue,
+            _ => "fail",
+        };
+        assert_eq!(verdict, wanted, "{measure}: {whole}");
+    }
+    // Which entries were found is for staff, in the evidence; the report has counts.
+    let report = fs::read_to_string(out.join(honest).join("report.json")).unwrap();
+    assert!(
+        !report.contains("doubled"),
+        "a report names an entry of the answer key"
+    );
+}
