@@ -1,5 +1,6 @@
 //! The course: its files, those of the current folder before those that are built in, and what they say.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -103,22 +104,31 @@ impl CourseFiles {
     }
 
     /// Returns the files of a template: path from the template's top, and content. Files of the folder come before built-in ones.
+    ///
+    /// A milestone's template is what it adds to the one before, so that what is mended in one reaches all that follow.
     pub fn template(&self, name: &str) -> Vec<(String, Vec<u8>)> {
-        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-        if let Some(dir) = TEMPLATES.get_dir(name) {
-            collect(dir, name, &mut files);
+        if TEMPLATES.get_dir(name).is_none() {
+            return Vec::new();
         }
-        for (path, content) in &mut files {
-            let own = self
-                .folder
-                .as_ref()
-                .map(|folder| folder.join("templates").join(name).join(&path));
-            if let Some(Ok(text)) = own.map(fs::read) {
-                *content = text;
+        let mut all: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for layer in layers(name) {
+            let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+            if let Some(dir) = TEMPLATES.get_dir(&layer) {
+                collect(dir, &layer, &mut files);
+            }
+            for (path, content) in files {
+                let own = self
+                    .folder
+                    .as_ref()
+                    .map(|folder| folder.join("templates").join(&layer).join(&path));
+                let content = match own.map(fs::read) {
+                    Some(Ok(text)) => text,
+                    _ => content,
+                };
+                all.insert(path, content);
             }
         }
-        files.sort();
-        files
+        all.into_iter().collect()
     }
 
     /// Returns the course.
@@ -182,6 +192,14 @@ pub fn built_in_files() -> Vec<(String, Vec<u8>)> {
         );
     }
     files
+}
+
+/// Returns the templates that one is made of, the first below: `m3` is `m1`, `m2` and itself.
+fn layers(name: &str) -> Vec<String> {
+    match name.strip_prefix('m').map(str::parse::<u8>) {
+        Some(Ok(number)) => (1..=number).map(|number| format!("m{number}")).collect(),
+        _ => vec![name.to_owned()],
+    }
 }
 
 fn collect(dir: &Dir<'_>, top: &str, files: &mut Vec<(String, Vec<u8>)>) {

@@ -30,9 +30,9 @@ pub(super) struct Milestone {
 
 impl Milestone {
     pub(super) fn open(files: &CourseFiles, name: &str) -> Result<Self, Failure> {
-        let (assignment, source) = files
-            .assignment(name)
-            .map_err(|faults| Failure::from(faults).hint("`m1` is the milestone that is built in"))?;
+        let (assignment, source) = files.assignment(name).map_err(|faults| {
+            Failure::from(faults).hint("`m1` to `m4` are the milestones that are built in")
+        })?;
         let assignment_sha256 = sha256_hex(source.text.as_bytes());
         let (rubric, source) = files.rubric(&assignment.rubric, MEASURES)?;
         let sha256 = sha256_hex(source.text.as_bytes());

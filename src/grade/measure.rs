@@ -20,8 +20,7 @@ use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
 use crate::sandbox::{
-    BuildEnd, Exit, Leash, Limits, ObserveSpec, Probe, Running, ServiceSpec, Start, StartFailure, Workplace,
-    build, start,
+    BuildEnd, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
 };
 use crate::seed::Key;
 use crate::traffic::{DriveOptions, Population, Target, ask_once, drive, phases, schedule};
@@ -251,8 +250,11 @@ fn ask_around(
     tools: Tools<'_>,
     bundle: &mut Writer,
 ) -> Result<Vec<Exchange>, MeasureError> {
-    let none = ObserveSpec::default();
-    let spec = repository.map_or(&none, |(spec, _)| &spec.observe);
+    // Of a service at an address we do not know where it tells of itself, so nobody is asked and nothing is held against it.
+    let Some((spec, place)) = repository else {
+        return ask_all(job, target, tools, bundle);
+    };
+    let (service, spec) = (spec, &spec.observe);
     let before = wanted
         .metrics
         .then(|| observe::scrape(target, spec))
@@ -260,9 +262,9 @@ fn ask_around(
     let begin = tools.clock.elapsed();
     let moments = job.assignment.workload.update_moments();
     let (asked, updated) = std::thread::scope(|scope| {
-        let updates = repository.filter(|_| wanted.updates).map(|(spec, place)| {
+        let updates = wanted.updates.then(|| {
             let limits = job.assignment.limits;
-            scope.spawn(move || observe::updates(spec, place, target, limits, (&moments, begin), tools))
+            scope.spawn(move || observe::updates(service, place, target, limits, (&moments, begin), tools))
         });
         let asked = ask_all(job, target, tools, bundle);
         let updated = updates.map(|handle| {
@@ -284,8 +286,7 @@ fn ask_around(
             .filter_map(|exchange| exchange.planned.user)
             .collect();
         let users: Vec<u32> = users.into_iter().collect();
-        let dir = repository.map(|(_, place)| place.dir.as_path());
-        let facts = observe::telemetry(wanted, target, spec, before, (&users, dir))?;
+        let facts = observe::telemetry(wanted, target, spec, before, (&users, Some(&place.dir)))?;
         bundle.append(&Item::Telemetry(facts))?;
     }
     Ok(exchanges)

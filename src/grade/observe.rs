@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Component, Path};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::measure::Tools;
@@ -18,6 +19,8 @@ use crate::trouble::{Agreement, FINDINGS, compare, parse_claims};
 
 /// The time that one question about the service itself may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How often we look whether the moment of an update has come, or the run is to stop.
+const LOOK: Duration = Duration::from_millis(20);
 /// The most bytes of a page of metrics: a client library's default page is a hundredth of it.
 const METRICS_BYTES: usize = 2 << 20;
 /// The most bytes of any other answer.
@@ -288,9 +291,8 @@ pub(super) fn updates(
         .insert("PORT".to_owned(), target.address.port().to_string());
     let mut all = Vec::new();
     for moment in moments {
-        let wait = moment - now();
-        if wait > 0.0 {
-            tools.clock.sleep(Duration::from_secs_f64(wait));
+        while now() < *moment && !tools.stop.load(Ordering::Relaxed) {
+            tools.clock.sleep(LOOK);
         }
         let (from_s, before) = (now(), model()?);
         let (ended, log_tail) = build(
@@ -311,7 +313,7 @@ pub(super) fn updates(
             after: model()?,
             log_tail,
         });
-        if matches!(ended, BuildEnd::Interrupted) {
+        if tools.stop.load(Ordering::Relaxed) {
             break;
         }
     }

@@ -6,7 +6,7 @@ use crate::evidence::{
 };
 use crate::exchange::{Exchange, Outcome};
 use crate::metrics::stats;
-use crate::scorecard::{Finding, Findings, Measurement};
+use crate::scorecard::{Finding, Findings, Interval, Measurement};
 use crate::telemetry::{Counted, ExperimentReport, bucket_of, requests_error, split};
 
 /// What the way to a service and back may add to a latency that it measures itself, in seconds: connecting, and waiting for a
@@ -108,6 +108,17 @@ fn fact(so: bool, why: String) -> Measurement {
 
 fn put(findings: &mut Findings, measure: &str, found: Measurement) {
     findings.insert(measure.to_owned(), Finding::Measured(found));
+}
+
+/// The gap of a split that is not there: as wide as can be, and certain.
+fn no_split(why: &str) -> Measurement {
+    let mut found = lacking(1.0, why);
+    found.interval = Some(Interval {
+        low: 1.0,
+        high: 1.0,
+        level: LEVEL,
+    });
+    found
 }
 
 /// A measurement of something that the repository does not offer.
@@ -241,13 +252,13 @@ fn provenance(named: &[Provenance]) -> Finding {
 fn arms(facts: &ArmFacts, findings: &mut Findings) {
     if let Some(fault) = &facts.fault {
         put(findings, "experiment.sticky_share", lacking(0.0, fault));
-        put(findings, "experiment.split_gap", lacking(1.0, fault));
+        put(findings, "experiment.split_gap", no_split(fault));
         return;
     }
     let Some(split) = split(&facts.answers, &facts.announced, LEVEL) else {
         let why = "no user got an arm both times";
         put(findings, "experiment.sticky_share", lacking(0.0, why));
-        put(findings, "experiment.split_gap", lacking(1.0, why));
+        put(findings, "experiment.split_gap", no_split(why));
         return;
     };
     let n = facts.answers.len();
@@ -267,7 +278,7 @@ fn arms(facts: &ArmFacts, findings: &mut Findings) {
     let interval = &split.interval;
     let (low, high) = (interval.low.abs(), interval.high.abs());
     let around_nothing = interval.low <= 0.0 && interval.high >= 0.0;
-    let distance = crate::scorecard::Interval {
+    let distance = Interval {
         low: if around_nothing { 0.0 } else { low.min(high) },
         high: low.max(high),
         level: interval.level,
