@@ -518,10 +518,18 @@ mod tests {
             Habits::default(),
             "course.toml says what is built in"
         );
-        let (assignment, _) = files.assignment("m1").unwrap();
-        assert_eq!(assignment.deadline, Duration::from_millis(800));
-        assert!(files.handout("m1").unwrap().contains("/recommend/"));
-        assert_eq!(files.rubrics(), ["rubrics/m1.toml"]);
+        let milestones = ["m1", "m2", "m3", "m4"];
+        for milestone in milestones {
+            let (assignment, _) = files.assignment(milestone).unwrap();
+            assert_eq!(assignment.deadline, Duration::from_millis(800));
+            assert!(files.handout(milestone).unwrap().starts_with("# Milestone "));
+            assert!(!files.template(milestone).is_empty());
+        }
+        assert!(files.template("m5").is_empty());
+        assert_eq!(
+            files.rubrics(),
+            milestones.map(|name| format!("rubrics/{name}.toml"))
+        );
     }
 
     #[test]

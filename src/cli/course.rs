@@ -94,9 +94,10 @@ pub(super) fn starter(args: &StarterNew, files: &CourseFiles, ui: &Ui) -> Result
         "no git repository, because git is not here"
     };
     let text = format!(
-        "{written} files in {}: {git}\nnext: cd {} && reelworld check\n",
+        "{written} files in {}: {git}\nnext: cd {} && reelworld check {}\n",
         dir.display(),
-        dir.display()
+        dir.display(),
+        args.milestone
     );
     ui.data(&text)
         .map_err(|error| Failure::machine(error.to_string()))?;

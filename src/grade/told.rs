@@ -124,9 +124,7 @@ fn no_split(why: &str) -> Measurement {
 /// A measurement of something that the repository does not offer.
 fn lacking(value: f64, why: &str) -> Measurement {
     // One look was enough to see that it is not there.
-    let mut found = measured(value, None, 1, why.to_owned());
-    found.hint = Some("docs/reference/reelworld-toml.md has every key with an example".to_owned());
-    found
+    measured(value, None, 1, why.to_owned())
 }
 
 fn counts(scrape: &Scrape) -> Counted {
@@ -404,7 +402,14 @@ fn claims(facts: &ClaimFacts, findings: &mut Findings) {
         return;
     }
     let share = if facts.findable == 0 {
-        not_measured("there is nothing to find in this log")
+        // Where nothing is wrong, to say so is to have found it.
+        let right = facts.false_claims == 0;
+        let why = if right {
+            "nothing is wrong with this log, and nothing was claimed"
+        } else {
+            "nothing is wrong with this log"
+        };
+        Finding::Measured(measured(f64::from(u8::from(right)), None, 1, why.to_owned()))
     } else {
         let why = format!(
             "{} of {} troubles that the log can show",
@@ -421,6 +426,125 @@ fn claims(facts: &ClaimFacts, findings: &mut Findings) {
     put(
         findings,
         "claims.false_count",
-        measured(f64::from(facts.false_claims), None, facts.claims as usize, why),
+        // One file was read, whatever the number of claims in it.
+        measured(f64::from(facts.false_claims), None, 1, why),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(facts: &ClaimFacts, measure: &str) -> Option<f64> {
+        let told = Told {
+            claims: Some(facts),
+            ..Told::default()
+        };
+        let mut findings = Findings::new();
+        repository(&told, &mut findings);
+        match &findings[measure] {
+            Finding::Measured(found) => Some(found.value),
+            Finding::NotMeasured { .. } => None,
+        }
+    }
+
+    #[test]
+    fn to_say_of_a_clean_log_that_it_is_clean_is_right() {
+        let mut facts = ClaimFacts::default();
+        assert_eq!(value(&facts, "claims.found_share"), Some(1.0));
+        assert_eq!(value(&facts, "claims.false_count"), Some(0.0));
+        (facts.claims, facts.false_claims) = (2, 2);
+        assert_eq!(value(&facts, "claims.found_share"), Some(0.0));
+        assert_eq!(value(&facts, "claims.false_count"), Some(2.0));
+    }
+
+    #[test]
+    fn who_hands_in_nothing_has_found_nothing_and_is_not_praised_for_claiming_nothing() {
+        let facts = ClaimFacts {
+            faults: Some("findings.toml:1:1: no".to_owned()),
+            ..ClaimFacts::default()
+        };
+        assert_eq!(value(&facts, "claims.found_share"), Some(0.0));
+        assert_eq!(value(&facts, "claims.false_count"), None);
+    }
+
+    #[test]
+    fn what_minors_got_is_counted_by_user() {
+        let user = |user, unsuitable: Option<&[&str]>| UserScore {
+            user,
+            groups: std::collections::BTreeMap::new(),
+            history: 3,
+            enjoyment: None,
+            observed: None,
+            unsuitable: unsuitable.map(|movies| movies.iter().map(|&id| id.to_owned()).collect()),
+        };
+        let users = [
+            user(1, Some(&[])),
+            user(2, Some(&["a+2001", "b+2002"])),
+            user(3, None),
+        ];
+        let found = |users: &[&UserScore]| {
+            let mut findings = Findings::new();
+            minors(users, &mut findings);
+            findings.remove("minors.unsuitable_share").unwrap()
+        };
+        match found(&users.iter().collect::<Vec<_>>()) {
+            Finding::Measured(found) => {
+                assert_eq!((found.value, found.n), (0.5, 2));
+                assert_eq!(found.evidence, ["user 2 got a+2001, b+2002"]);
+            }
+            Finding::NotMeasured { why, .. } => panic!("{why}"),
+        }
+        assert!(matches!(found(&[&users[2]]), Finding::NotMeasured { .. }));
+    }
+
+    #[test]
+    fn requests_fail_while_a_model_changes_or_shortly_after() {
+        use crate::exchange::{Phase, Planned, RequestKind};
+        let exchange = |at_s: f64, outcome| Exchange {
+            planned: Planned {
+                seq: 0,
+                intended_ns: (at_s * 1e9) as u64,
+                phase: Phase::Steady,
+                kind: RequestKind::Known,
+                path: "/recommend/1".to_owned(),
+                user: Some(1),
+            },
+            dispatched_ns: (at_s * 1e9) as u64,
+            sent_ns: Some((at_s * 1e9) as u64),
+            finished_ns: (at_s * 1e9) as u64 + 1_000_000,
+            outcome,
+        };
+        let good = || Outcome::Answered {
+            ids: vec!["a+2001".to_owned()],
+        };
+        let exchanges = [
+            exchange(1.0, Outcome::TimedOut),
+            exchange(5.5, good()),
+            exchange(6.5, Outcome::TimedOut),
+            exchange(9.0, Outcome::TimedOut),
+        ];
+        let update = |before: &str, after: &str| UpdateFacts {
+            from_s: 5.0,
+            to_s: 6.0,
+            ok: true,
+            before: Some(before.to_owned()),
+            after: Some(after.to_owned()),
+            ..UpdateFacts::default()
+        };
+        let told = [update("1", "2"), update("2", "2")];
+        let mut findings = Findings::new();
+        updates(
+            &told.iter().collect::<Vec<_>>(),
+            &exchanges.iter().collect::<Vec<_>>(),
+            800_000_000,
+            &mut findings,
+        );
+        let value = |measure: &str| match &findings[measure] {
+            Finding::Measured(found) => (found.value, found.n),
+            Finding::NotMeasured { why, .. } => panic!("{why}"),
+        };
+        assert_eq!(value("update.count"), (1.0, 2));
+        assert_eq!(value("update.failed_share"), (0.5, 2));
+    }
 }
