@@ -22,6 +22,13 @@ impl SimTime {
         Self(days_from_civil(year, month, day) * DAY)
     }
 
+    /// Reads a moment as the log writes it; none where that is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut reader = Reader { line: text, at: 0 };
+        let time = reader.time().ok()?;
+        reader.rest().is_empty().then_some(time)
+    }
+
     /// Returns the whole seconds since 1970.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(SECOND)

@@ -92,11 +92,8 @@ pub enum Item {
     Tests(StageEnd),
     /// What the team says it has found in the log, beside what is there.
     Claims(ClaimFacts),
-    /// The team's report on an experiment, as it stands in the repository; none if there is no such file.
-    Experiment {
-        /// The text.
-        text: Option<String>,
-    },
+    /// The team's report on an experiment, as it stands in the repository.
+    Experiment(ReportText),
     /// The service was ended, or had ended by itself.
     End(StageEnd),
     /// The bundle is complete.
@@ -197,6 +194,16 @@ pub struct ArmFacts {
     pub answers: Vec<(u32, Option<String>, Option<String>)>,
     /// Why nobody was asked, if nobody was.
     pub fault: Option<String>,
+}
+
+/// A report that a team hands in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportText {
+    /// Its text.
+    Read(String),
+    /// Why there is none to be read.
+    Unreadable(String),
 }
 
 /// One bringing of a new model into the running service.

@@ -88,6 +88,9 @@ pub fn write_starter(
     let mut context = Context::new();
     context.insert("team", spec.team);
     context.insert("milestone", spec.milestone);
+    // The place in the row of milestones, for what is there from one on.
+    let number: u32 = spec.milestone.trim_start_matches('m').parse().unwrap_or(1);
+    context.insert("number", &number);
     context.insert("port", &spec.port);
     let mut written = 0;
     for (path, content) in &template {

@@ -25,7 +25,7 @@ const SLICE_NS: u64 = 1_000_000_000;
 /// A second goes well when this share of its ordinary requests does.
 const WELL: f64 = 0.9;
 /// The most lines of evidence with one criterion.
-const LINES: usize = 6;
+pub(super) const LINES: usize = 6;
 
 /// What a bundle says.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Update(update) => parts.told.updates.push(update),
             Item::Tests(stage) => parts.told.tests = Some(stage),
             Item::Claims(claims) => parts.told.claims = Some(claims),
-            Item::Experiment { text } => parts.told.experiment = Some(text),
+            Item::Experiment(text) => parts.told.experiment = Some(text),
             Item::Finished { duration_s } => parts.duration_s = *duration_s,
         }
     }
@@ -214,13 +214,16 @@ fn starts(parts: &Parts<'_>, findings: &mut Findings) -> bool {
     if !stage.ok {
         finding.evidence.push(format!("ran {}", stage.command));
         finding.evidence.extend(stage.evidence.iter().cloned());
-        let last = stage.log_tail.len().saturating_sub(LINES * 2);
-        finding
-            .evidence
-            .extend(stage.log_tail[last..].iter().map(|line| format!("| {line}")));
+        finding.evidence.extend(tail(stage));
     }
     put(findings, "service.starts", finding);
     stage.ok
+}
+
+/// Returns the last lines that a stage has printed, marked as such.
+pub(super) fn tail(stage: &StageEnd) -> impl Iterator<Item = String> {
+    let last = stage.log_tail.len().saturating_sub(LINES * 2);
+    stage.log_tail[last..].iter().map(|line| format!("| {line}"))
 }
 
 /// The exchanges of a run that are charged to the service, and those that are ours.

@@ -20,7 +20,7 @@ use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
 use crate::sandbox::{
-    BuildEnd, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
+    Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
 };
 use crate::seed::Key;
 use crate::traffic::{DriveOptions, Population, Target, ask_once, drive, phases, schedule};
@@ -181,14 +181,15 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     let begun = tools.clock.elapsed();
     let mut bundle = Writer::begin(&job.bundle, &job.manifest)?;
     let wanted = Wanted::of(&job.measures);
-    let begun_well = match &job.subject {
-        Subject::Address(target) => reach(job, target, &mut bundle)?.then(|| (target.clone(), None)),
-        Subject::Repository(spec, place) => {
-            read_repository(job, wanted, place, &mut bundle)?;
-            let mut record = |item: &Item| bundle.append(item);
-            let booted = boot(spec, place, job.assignment.limits, job.ground, tools, &mut record)?;
-            booted.map(|(target, running)| (target, Some((running, &**spec, place))))
+    let asked = match &job.subject {
+        Subject::Address(target) => {
+            // Where it tells of itself we do not know, so nothing of that is asked, and nothing is held against it.
+            let answers = reach(job, target, &mut bundle)?;
+            answers
+                .then(|| ask_all(job, target, tools, &mut bundle))
+                .transpose()?
         }
+        Subject::Repository(spec, place) => run_repository(job, wanted, (spec, place), tools, &mut bundle)?,
         Subject::Unstartable(faults) => {
             bundle.append(&Item::Start(StageEnd {
                 command: "reelworld.toml".to_owned(),
@@ -199,21 +200,7 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
             None
         }
     };
-    if let Some((target, ours)) = begun_well {
-        let (running, repository) = match ours {
-            Some((running, spec, place)) => (Some(running), Some((spec, place))),
-            None => (None, None),
-        };
-        let asked = ask_around(job, wanted, &target, repository, tools, &mut bundle);
-        if let Some(running) = running {
-            bundle.append(&Item::End(end(running)))?;
-        }
-        let exchanges = asked?;
-        if let Some((spec, place)) = repository.filter(|_| wanted.tests) {
-            (tools.progress)("running its tests");
-            let ended = observe::tests(spec.tests.as_ref(), place, job.assignment.limits, tools)?;
-            bundle.append(&Item::Tests(ended))?;
-        }
+    if let Some(exchanges) = asked {
         look(job, &exchanges, &mut bundle)?;
     }
     if tools.stop.load(Ordering::Relaxed) {
@@ -223,13 +210,14 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     Ok(())
 }
 
-/// Reads the files that a team hands in for us.
-fn read_repository(
+/// Reads, runs, asks and tests a repository; returns the exchanges if its service has started.
+fn run_repository(
     job: &Job<'_>,
     wanted: Wanted,
-    place: &Workplace,
+    (spec, place): (&ServiceSpec, &Workplace),
+    tools: Tools<'_>,
     bundle: &mut Writer,
-) -> Result<(), MeasureError> {
+) -> Result<Option<Vec<Exchange>>, MeasureError> {
     if let Ground::Truth { release, .. } = job.ground
         && wanted.claims
     {
@@ -238,7 +226,24 @@ fn read_repository(
     if wanted.conclusion {
         bundle.append(&observe::experiment(&place.dir))?;
     }
-    Ok(())
+    let limits = job.assignment.limits;
+    let mut record = |item: &Item| bundle.append(item);
+    let booted = boot(spec, place, limits, job.ground, tools, &mut record)?;
+    let asked = match booted {
+        None => None,
+        Some((target, running)) => {
+            let asked = ask_around(job, wanted, &target, (spec, place), tools, bundle);
+            bundle.append(&Item::End(end(running)))?;
+            Some(asked?)
+        }
+    };
+    if wanted.tests {
+        (tools.progress)("running its tests");
+        let ended = observe::tests(spec.tests.as_ref(), place, limits, tools)?;
+        let ended = ended.ok_or(MeasureError::Interrupted)?;
+        bundle.append(&Item::Tests(ended))?;
+    }
+    Ok(asked)
 }
 
 /// Asks the whole schedule, and before, meanwhile and after it what the service tells of itself.
@@ -246,15 +251,11 @@ fn ask_around(
     job: &Job<'_>,
     wanted: Wanted,
     target: &Target,
-    repository: Option<(&ServiceSpec, &Workplace)>,
+    (service, place): (&ServiceSpec, &Workplace),
     tools: Tools<'_>,
     bundle: &mut Writer,
 ) -> Result<Vec<Exchange>, MeasureError> {
-    // Of a service at an address we do not know where it tells of itself, so nobody is asked and nothing is held against it.
-    let Some((spec, place)) = repository else {
-        return ask_all(job, target, tools, bundle);
-    };
-    let (service, spec) = (spec, &spec.observe);
+    let spec = &service.observe;
     let before = wanted
         .metrics
         .then(|| observe::scrape(target, spec))
@@ -286,7 +287,7 @@ fn ask_around(
             .filter_map(|exchange| exchange.planned.user)
             .collect();
         let users: Vec<u32> = users.into_iter().collect();
-        let facts = observe::telemetry(wanted, target, spec, before, (&users, Some(&place.dir)))?;
+        let facts = observe::telemetry(wanted, target, spec, before, (&users, &place.dir))?;
         bundle.append(&Item::Telemetry(facts))?;
     }
     Ok(exchanges)
@@ -335,14 +336,8 @@ pub fn boot(
             tools.clock,
             tools.stop,
         )?;
-        let (ok, what) = match ended {
-            BuildEnd::Built(ms) => (true, format!("built in {:.1} s", ms as f64 / 1000.0)),
-            BuildEnd::Failed(exit) => (false, format!("the build {}", exit.describe())),
-            BuildEnd::TimedOut => (
-                false,
-                format!("the build did not end within {} s", limits.build.as_secs()),
-            ),
-            BuildEnd::Interrupted => return Err(MeasureError::Interrupted),
+        let Some((ok, what)) = ended.told("the build", limits.build) else {
+            return Err(MeasureError::Interrupted);
         };
         let hint =
             (!ok).then(|| "run the build command of reelworld.toml by hand, in a fresh clone".to_owned());

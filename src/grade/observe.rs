@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::measure::Tools;
 use crate::evidence::{
-    ArmFacts, ClaimFacts, Item, Provenance, Scrape, StageEnd, TelemetryFacts, UpdateFacts,
+    ArmFacts, ClaimFacts, Item, Provenance, ReportText, Scrape, StageEnd, TelemetryFacts, UpdateFacts,
 };
 use crate::release::Release;
-use crate::sandbox::{BuildEnd, CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build};
-use crate::telemetry::{Counted, Selector, counted, parse_exposition};
+use crate::sandbox::{CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build};
+use crate::telemetry::{Counted, EXPERIMENT, Selector, counted, parse_exposition};
 use crate::traffic::{Target, fetch};
 use crate::trouble::{Agreement, FINDINGS, compare, parse_claims};
 
@@ -31,8 +31,9 @@ const FILE_BYTES: u64 = 256 << 10;
 const SAMPLED: usize = 20;
 /// The users who are asked for their arm, twice: a share is known to two hundredths then.
 const IN_ARMS: usize = 600;
-/// The file of a report on an experiment.
-pub(super) const EXPERIMENT: &str = "experiment.toml";
+/// The digits of a commit: git shortens to seven at least, and the longest hash has 64.
+const LEAST_DIGITS: usize = 7;
+const MOST_DIGITS: usize = 64;
 
 /// What the rubric wants to know beyond the traffic.
 #[derive(Debug, Clone, Copy, Default)]
@@ -107,12 +108,7 @@ pub(super) fn scrape(target: &Target, spec: &ObserveSpec) -> io::Result<Scrape> 
 }
 
 /// Asks for the versions behind the lists of some users.
-pub(super) fn provenance(
-    target: &Target,
-    spec: &ObserveSpec,
-    users: &[u32],
-    dir: Option<&Path>,
-) -> io::Result<Vec<Provenance>> {
+fn provenance(target: &Target, spec: &ObserveSpec, users: &[u32], dir: &Path) -> io::Result<Vec<Provenance>> {
     let Some(path) = &spec.provenance else {
         let fault = Some("reelworld.toml names no `provenance` under [observability]".to_owned());
         return Ok(vec![Provenance {
@@ -124,7 +120,7 @@ pub(super) fn provenance(
     users
         .iter()
         .step_by(step)
-        .map(|user| named(target, &ObserveSpec::path_for(path, *user), *user, dir))
+        .map(|user| named(target, &ObserveSpec::path_for(path, *user), *user, Some(dir)))
         .collect()
 }
 
@@ -166,20 +162,24 @@ fn named(target: &Target, path: &str, user: u32, dir: Option<&Path>) -> io::Resu
 }
 
 /// Tells whether a version is there: a commit or a tag of the repository, or a file inside it where it is no code.
+///
+/// A branch is no version, nor is a folder: what they hold changes. Nor is a link, which may lead anywhere.
 fn exists(dir: &Path, code: bool, name: &str) -> bool {
-    let plain = Path::new(name)
+    let inside = Path::new(name)
         .components()
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !code && plain && dir.join(name).exists() {
+    let is_file = || fs::symlink_metadata(dir.join(name)).is_ok_and(|about| about.is_file());
+    if !code && inside && is_file() {
         return true;
     }
-    is_revision(dir, name)
+    let digits = name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (LEAST_DIGITS..=MOST_DIGITS).contains(&name.len()) && digits && is_commit(dir, name)
+        || is_commit(dir, &format!("refs/tags/{name}"))
 }
 
-/// Asks git whether a commit or tag is there. A repository's settings run nothing: `rev-parse` calls no hook, filter or monitor.
-fn is_revision(dir: &Path, name: &str) -> bool {
-    let sane = !name.starts_with('-')
-        && name.len() <= 100
+/// Asks git whether a commit is there. A repository's settings run nothing: `rev-parse` calls no hook, filter or monitor.
+fn is_commit(dir: &Path, name: &str) -> bool {
+    let sane = name.len() <= 100
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
@@ -198,7 +198,7 @@ fn is_revision(dir: &Path, name: &str) -> bool {
 }
 
 /// Asks users for their arms, all of them once and then all of them again.
-pub(super) fn arms(target: &Target, spec: &ObserveSpec, users: &[u32]) -> io::Result<ArmFacts> {
+fn arms(target: &Target, spec: &ObserveSpec, users: &[u32]) -> io::Result<ArmFacts> {
     let mut facts = ArmFacts {
         announced: spec.arms.clone(),
         ..ArmFacts::default()
@@ -245,22 +245,19 @@ pub(super) fn telemetry(
     target: &Target,
     spec: &ObserveSpec,
     before: Option<Scrape>,
-    (users, dir): (&[u32], Option<&Path>),
+    (users, dir): (&[u32], &Path),
 ) -> io::Result<TelemetryFacts> {
-    let metrics = match before {
-        Some(before) => Some([before, scrape(target, spec)?]),
-        None => None,
-    };
-    let asked = |wanted: bool| wanted.then_some(());
-    Ok(TelemetryFacts {
-        metrics,
-        provenance: asked(wanted.provenance)
-            .map(|()| provenance(target, spec, users, dir))
-            .transpose()?,
-        experiment: asked(wanted.arms)
-            .map(|()| arms(target, spec, users))
-            .transpose()?,
-    })
+    let mut facts = TelemetryFacts::default();
+    if let Some(before) = before {
+        facts.metrics = Some([before, scrape(target, spec)?]);
+    }
+    if wanted.provenance {
+        facts.provenance = Some(provenance(target, spec, users, dir)?);
+    }
+    if wanted.arms {
+        facts.experiment = Some(arms(target, spec, users)?);
+    }
+    Ok(facts)
 }
 
 /// Brings new models into the running service while it is asked: at each of some moments, in seconds from the first request.
@@ -303,7 +300,9 @@ pub(super) fn updates(
             tools.clock,
             tools.stop,
         )?;
-        let (ok, what) = told(&ended, "the update", limits.build);
+        let Some((ok, what)) = ended.told("the update", limits.build) else {
+            break;
+        };
         all.push(UpdateFacts {
             from_s,
             to_s: now(),
@@ -313,35 +312,23 @@ pub(super) fn updates(
             after: model()?,
             log_tail,
         });
-        if tools.stop.load(Ordering::Relaxed) {
-            break;
-        }
     }
     Ok(all)
 }
 
-fn told(ended: &BuildEnd, what: &str, limit: Duration) -> (bool, String) {
-    match ended {
-        BuildEnd::Built(ms) => (true, format!("{what} took {:.1} s", *ms as f64 / 1000.0)),
-        BuildEnd::Failed(exit) => (false, format!("{what} {}", exit.describe())),
-        BuildEnd::TimedOut => (false, format!("{what} did not end within {} s", limit.as_secs())),
-        BuildEnd::Interrupted => (false, "interrupted".to_owned()),
-    }
-}
-
-/// Runs the repository's own tests, after the build and before anything is measured.
+/// Runs the repository's own tests, when nothing else of it runs any more; none when the run is stopped meanwhile.
 pub(super) fn tests(
     command: Option<&CommandLine>,
     place: &Workplace,
     limits: Limits,
     tools: Tools<'_>,
-) -> io::Result<StageEnd> {
+) -> io::Result<Option<StageEnd>> {
     let Some(command) = command else {
-        return Ok(StageEnd {
+        return Ok(Some(StageEnd {
             what: "reelworld.toml names no tests".to_owned(),
             hint: Some("add to reelworld.toml: [tests] run = [\"python3\", \"-m\", \"pytest\"]".to_owned()),
             ..StageEnd::default()
-        });
+        }));
     };
     let (ended, log_tail) = build(
         &command.words(),
@@ -351,7 +338,9 @@ pub(super) fn tests(
         tools.clock,
         tools.stop,
     )?;
-    let (mut ok, mut what) = told(&ended, "the tests", limits.build);
+    let Some((mut ok, mut what)) = ended.told("the tests", limits.build) else {
+        return Ok(None);
+    };
     let mut evidence = Vec::new();
     if ok {
         match tests_run(&log_tail) {
@@ -366,7 +355,7 @@ pub(super) fn tests(
         "run it by hand in a fresh clone; pytest, unittest, node --test, jest, mocha, cargo, go test -v, JUnit and TAP say how many ran"
             .to_owned()
     });
-    Ok(StageEnd {
+    Ok(Some(StageEnd {
         ok,
         command: command.display(),
         what,
@@ -374,7 +363,7 @@ pub(super) fn tests(
         ours: false,
         evidence,
         log_tail,
-    })
+    }))
 }
 
 /// Returns how many tests the last lines of a runner's output speak of: the most that any line does.
@@ -454,11 +443,12 @@ pub(super) fn claims(dir: &Path, release: &Release) -> ClaimFacts {
     }
 }
 
-/// Returns the report on an experiment; none if there is none to be read.
+/// Returns the report on an experiment, or why there is none to be read.
 pub(super) fn experiment(dir: &Path) -> Item {
-    Item::Experiment {
-        text: read_file(&dir.join(EXPERIMENT)).ok(),
-    }
+    Item::Experiment(match read_file(&dir.join(EXPERIMENT)) {
+        Ok(text) => ReportText::Read(text),
+        Err(error) => ReportText::Unreadable(error.to_string()),
+    })
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
@@ -506,13 +496,23 @@ mod tests {
     fn a_version_is_a_file_inside_or_a_revision_of_the_repository() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("model.pkl"), "x").unwrap();
-        assert!(exists(dir.path(), false, "model.pkl"));
+        fs::create_dir(dir.path().join("models")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        assert!(exists(dir.path(), false, "model.pkl") && exists(dir.path(), false, "./model.pkl"));
         assert!(!exists(dir.path(), true, "model.pkl"));
-        for name in ["../../etc/passwd", "/etc/passwd", "none.pkl", "--help", "HEAD"] {
+        for name in [
+            "../../etc/passwd",
+            "/etc/passwd",
+            "none.pkl",
+            "--help",
+            "models",
+            ".",
+            "link",
+        ] {
             assert!(!exists(dir.path(), false, name), "{name}");
         }
         for words in [
-            &["init", "--quiet"][..],
+            &["init", "--quiet", "--initial-branch", "main"][..],
             &[
                 "-c",
                 "user.name=a",
@@ -533,7 +533,17 @@ mod tests {
                 .status();
             assert!(done.unwrap().success());
         }
-        assert!(exists(dir.path(), true, "HEAD") && exists(dir.path(), false, "data-v1"));
-        assert!(!exists(dir.path(), true, "deadbeef"));
+        let head = std::process::Command::new("git")
+            .arg("-C")
+            .arg(dir.path())
+            .args(["rev-parse", "HEAD"])
+            .output()
+            .unwrap();
+        let head = String::from_utf8(head.stdout).unwrap();
+        assert!(exists(dir.path(), true, head.trim()) && exists(dir.path(), true, &head[..8]));
+        assert!(exists(dir.path(), true, "data-v1") && exists(dir.path(), false, "data-v1"));
+        for name in ["deadbeef", "HEAD", "main", "master", &head[..4]] {
+            assert!(!exists(dir.path(), true, name), "{name}");
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! What follows from what a service and its repository have told of themselves: pure, from the bundle's items alone.
 
-use super::judge::{LEVEL, measured, not_measured};
+use super::judge::{LEVEL, LINES, measured, not_measured, tail};
 use crate::evidence::{
-    ArmFacts, ClaimFacts, Provenance, Scrape, StageEnd, TelemetryFacts, TrafficEnd, UpdateFacts, UserScore,
+    ArmFacts, ClaimFacts, Provenance, ReportText, Scrape, StageEnd, TelemetryFacts, TrafficEnd, UpdateFacts,
+    UserScore,
 };
 use crate::exchange::{Exchange, Outcome};
 use crate::metrics::stats;
 use crate::scorecard::{Finding, Findings, Interval, Measurement};
-use crate::telemetry::{Counted, ExperimentReport, bucket_of, requests_error, split};
+use crate::telemetry::{Counted, EXPERIMENT, ExperimentReport, bucket_of, requests_error, split};
+use crate::trouble::FINDINGS;
 
 /// What the way to a service and back may add to a latency that it measures itself, in seconds: connecting, and waiting for a
 /// thread that takes the request up.
@@ -16,8 +18,6 @@ const WAY_S: f64 = 0.010;
 const MEDIAN: f64 = 0.5;
 /// An update may disturb requests until so long after it has ended, in seconds: workers start again.
 const AFTERMATH_S: f64 = 2.0;
-/// The most lines of evidence with one measure.
-const LINES: usize = 6;
 
 /// What was told, sorted out of a bundle.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Told<'a> {
     pub(super) updates: Vec<&'a UpdateFacts>,
     pub(super) tests: Option<&'a StageEnd>,
     pub(super) claims: Option<&'a ClaimFacts>,
-    pub(super) experiment: Option<&'a Option<String>>,
+    pub(super) experiment: Option<&'a ReportText>,
 }
 
 /// Adds what is found in the repository, whether its service starts or not.
@@ -36,9 +36,7 @@ pub(super) fn repository(told: &Told<'_>, findings: &mut Findings) {
         found.hint.clone_from(&stage.hint);
         found.evidence.extend(stage.evidence.iter().cloned());
         if !stage.ok {
-            let last = stage.log_tail.len().saturating_sub(LINES * 2);
-            let tail = stage.log_tail[last..].iter().map(|line| format!("| {line}"));
-            found.evidence.extend(tail);
+            found.evidence.extend(tail(stage));
         }
         put(findings, "repository.tests_pass", found);
     }
@@ -46,11 +44,7 @@ pub(super) fn repository(told: &Told<'_>, findings: &mut Findings) {
         self::claims(claims, findings);
     }
     if let Some(text) = told.experiment {
-        put(
-            findings,
-            "experiment.conclusion_right",
-            conclusion(text.as_deref()),
-        );
+        put(findings, "experiment.conclusion_right", conclusion(text));
     }
 }
 
@@ -93,10 +87,6 @@ pub(super) fn minors(users: &[&UserScore], findings: &mut Findings) {
             let shown: Vec<&str> = movies.iter().take(3).map(String::as_str).collect();
             format!("user {user} got {}", shown.join(", "))
         }));
-        if !bad.is_empty() {
-            let hint = "the company's user record has the age, its movie record says `adult`";
-            found.hint = Some(hint.to_owned());
-        }
         Finding::Measured(found)
     };
     findings.insert("minors.unsuitable_share".to_owned(), finding);
@@ -261,17 +251,16 @@ fn arms(facts: &ArmFacts, findings: &mut Findings) {
     };
     let n = facts.answers.len();
     let why = format!(
-        "{} of {n} users got the same arm twice; {} got none, {} one that was not announced",
+        "{} of {n} users got the same announced arm twice; {} got none, {} one that was not announced",
         split.same,
         n as u64 - split.asked,
         split.unknown
     );
     // Who gets no arm is in no experiment: it counts against, as does an arm that nobody announced.
-    let sticky = split.same.saturating_sub(split.unknown);
     put(
         findings,
         "experiment.sticky_share",
-        measured(sticky as f64 / n as f64, None, n, why),
+        measured(split.same as f64 / n as f64, None, n, why),
     );
     let interval = &split.interval;
     let (low, high) = (interval.low.abs(), interval.high.abs());
@@ -289,14 +278,17 @@ fn arms(facts: &ArmFacts, findings: &mut Findings) {
     );
 }
 
-fn conclusion(text: Option<&str>) -> Measurement {
-    let Some(text) = text else {
-        return lacking(0.0, "there is no experiment.toml that can be read");
+fn conclusion(text: &ReportText) -> Measurement {
+    let text = match text {
+        ReportText::Read(text) => text,
+        ReportText::Unreadable(why) => {
+            return lacking(0.0, &format!("`{EXPERIMENT}` cannot be read: {why}"));
+        }
     };
-    let report = match ExperimentReport::parse("experiment.toml", text) {
+    let report = match ExperimentReport::parse(EXPERIMENT, text) {
         Ok(report) => report,
         Err(faults) => {
-            let mut found = lacking(0.0, "experiment.toml has faults");
+            let mut found = lacking(0.0, &format!("`{EXPERIMENT}` has faults"));
             found.evidence = faults
                 .to_string()
                 .lines()
@@ -393,7 +385,7 @@ fn updates(updates: &[&UpdateFacts], exchanges: &[&Exchange], deadline_ns: u64, 
 
 fn claims(facts: &ClaimFacts, findings: &mut Findings) {
     if let Some(faults) = &facts.faults {
-        let mut found = lacking(0.0, "findings.toml cannot be read");
+        let mut found = lacking(0.0, &format!("`{FINDINGS}` cannot be read"));
         found.evidence = faults.lines().take(LINES * 2).map(str::to_owned).collect();
         put(findings, "claims.found_share", found);
         // Who hands in nothing has claimed nothing that is false, and gets nothing for it.

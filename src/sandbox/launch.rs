@@ -55,6 +55,18 @@ pub enum BuildEnd {
     Interrupted,
 }
 
+impl BuildEnd {
+    /// Says how it went and whether it went well, of a command that goes by some name; none when it was interrupted.
+    pub fn told(&self, what: &str, limit: Duration) -> Option<(bool, String)> {
+        match self {
+            Self::Built(ms) => Some((true, format!("{what} took {:.1} s", *ms as f64 / 1000.0))),
+            Self::Failed(exit) => Some((false, format!("{what} {}", exit.describe()))),
+            Self::TimedOut => Some((false, format!("{what} did not end within {} s", limit.as_secs()))),
+            Self::Interrupted => None,
+        }
+    }
+}
+
 /// Builds a submission; the lines are the end of its output.
 ///
 /// # Errors

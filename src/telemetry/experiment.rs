@@ -6,6 +6,8 @@ use crate::coursefile::{Document, Faults, Section};
 use crate::metrics::stats::{normal_quantile, normal_tail, proportion, wilson};
 use crate::scorecard::Interval;
 
+/// The name of the file in a repository.
+pub const EXPERIMENT: &str = "experiment.toml";
 /// The schema name of a report on an experiment.
 const SCHEMA: &str = "reelworld/experiment/v1";
 /// How far a difference, told or made from rounded figures, may be off: this share of it.
@@ -23,7 +25,7 @@ pub type Arms = [(u32, Option<String>, Option<String>)];
 pub struct Split {
     /// Users who got an arm both times.
     pub asked: u64,
-    /// Of them, those who got the same one.
+    /// Of them, those who got the same one, which was announced.
     pub same: u64,
     /// The arm whose share is farthest from what was announced.
     pub arm: String,
@@ -58,7 +60,10 @@ pub fn split(arms: &Arms, announced: &BTreeMap<String, f64>, level: f64) -> Opti
         .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
     Some(Split {
         asked,
-        same: both.iter().filter(|(first, second)| first == second).count() as u64,
+        same: both
+            .iter()
+            .filter(|(first, second)| first == second && announced.contains_key(*first))
+            .count() as u64,
         arm: arm.clone(),
         gap,
         interval,
@@ -267,7 +272,7 @@ mod tests {
         let text = format!(
             "schema = 'reelworld/experiment/v1'\n[control]\n{control}\n[treatment]\n{treatment}\n[claim]\n{claim}\n"
         );
-        ExperimentReport::parse("experiment.toml", &text).unwrap()
+        ExperimentReport::parse(EXPERIMENT, &text).unwrap()
     }
 
     fn arms(letters: &str) -> Vec<(u32, Option<String>, Option<String>)> {
@@ -289,7 +294,10 @@ mod tests {
     fn users_who_change_their_arm_and_arms_off_their_share_are_seen() {
         let announced = [("A".to_owned(), 0.5), ("B".to_owned(), 0.5)].into();
         let found = split(&arms("AA AA AA BB BA A- CC"), &announced, 0.95).unwrap();
-        assert_eq!((found.asked, found.same, found.unknown), (6, 5, 1));
+        assert_eq!((found.asked, found.same, found.unknown), (6, 4, 1));
+        // Who changes to and from an arm that nobody announced counts against it once.
+        let found_twice = split(&arms("AA CA"), &announced, 0.95).unwrap();
+        assert_eq!((found_twice.same, found_twice.unknown), (1, 1));
         assert_eq!(found.arm, "B");
         assert!((found.gap - (2.0 / 6.0 - 0.5)).abs() < 1e-12);
         assert!(found.interval.low < found.gap && found.gap < found.interval.high);
@@ -364,9 +372,7 @@ mod tests {
     #[test]
     fn faults_are_told_with_their_places() {
         let text = "schema = 'reelworld/experiment/v1'\n[control]\nn = 10\nhits = 11\n[treatment]\nn = 10\n[claim]\np_value = 2\n";
-        let faults = ExperimentReport::parse("experiment.toml", text)
-            .unwrap_err()
-            .to_string();
+        let faults = ExperimentReport::parse(EXPERIMENT, text).unwrap_err().to_string();
         for part in [
             "experiment.toml:4:8: `hits` is 11",
             "`hits` is missing",

@@ -5,5 +5,5 @@ mod experiment;
 mod exposition;
 
 pub use agree::{Bucket, Counted, bucket_of, counted, requests_error};
-pub use experiment::{Arms, Conclusion, ExperimentReport, Reported, Split, split};
+pub use experiment::{Arms, Conclusion, EXPERIMENT, ExperimentReport, Reported, Split, split};
 pub use exposition::{ExpositionError, Sample, Selector, SelectorError, parse_exposition, total};

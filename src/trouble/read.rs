@@ -15,7 +15,8 @@ const MOST_VOLUME: f64 = 2_880.0;
 /// The longest that a clock may be off: two days.
 const MOST_SKEW_S: i64 = 172_800;
 
-const KINDS: [(&str, Read); 12] = [
+/// Every kind, as course files, answer keys and claims call it, and how its keys are read.
+pub(super) const KINDS: [(&str, Read); 12] = [
     ("group_bias", group_bias),
     ("rating_attack", rating_attack),
     ("bots", bots),
@@ -31,7 +32,7 @@ const KINDS: [(&str, Read); 12] = [
 ];
 
 /// Reads what is particular to a kind; `movies` is the size of the catalogue.
-type Read = fn(&Section<'_>, movies: u32) -> Kind;
+pub(super) type Read = fn(&Section<'_>, movies: u32) -> Kind;
 
 impl Plan {
     /// Reads the `[[trouble]]` tables of a course whose log has so many days and whose catalogue so many movies.

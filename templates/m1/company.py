@@ -23,12 +23,19 @@ def users():
         return [json.loads(line) for line in lines]
 
 
-def log():
-    """Yields the log's lines, oldest first: time, user, and what they asked for."""
-    with gzip.open(os.path.join(folder(), "log.csv.gz"), "rt", encoding="utf-8") as lines:
+def lines():
+    """Yields the log's lines as they came, oldest first."""
+    with gzip.open(os.path.join(folder(), "log.csv.gz"), "rt", encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            time, user, request = line.rstrip("\n").split(",", 2)
-            yield time, int(user), request
+            yield line.rstrip("\n")
+
+
+def log():
+    """Yields time, user, and what they asked for, of the lines that have these fields."""
+    for line in lines():
+        parts = line.split(",", 2)
+        if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit():
+            yield parts[0], int(parts[1]), parts[2]
 
 
 def watched(request):

@@ -1,5 +1,5 @@
 //! What services and repositories tell of themselves, graded by the real program: one that tells what is so, one that does not,
-//! and one that tells nothing.
+//! one that tells nothing, and one whose service does not start.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,7 +63,7 @@ fn what_is_told_is_compared_with_what_is_so() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text + TROUBLES).unwrap();
 
-    let (honest, careless, silent) = ("honest", "careless", "silent");
+    let (honest, careless, silent, broken) = ("honest", "careless", "silent", "broken");
     for name in [honest, careless] {
         copy(&root.join("fixtures/told").join(name), &dir.path().join(name));
     }
@@ -85,12 +85,20 @@ fn what_is_told_is_compared_with_what_is_so() {
     );
     fs::write(repository.join("findings.toml"), findings).unwrap();
 
+    // The same repository with a service that ends at once: what is no matter of the service is found all the same.
+    copy(&repository, &dir.path().join(broken));
+    let spec = dir.path().join(broken).join("reelworld.toml");
+    let text = fs::read_to_string(&spec).unwrap();
+    let start = "start = [\"python3\", \"service.py\"]";
+    assert!(text.contains(start));
+    fs::write(&spec, text.replace(start, "start = [\"false\"]")).unwrap();
+
     let out = dir.path().join("run");
     let mut command = reelworld(&course);
     command
         .args(["grade", "told", "--trust", "--seed", "7", "--out"])
         .arg(&out);
-    command.args([honest, careless, silent].map(|name| dir.path().join(name)));
+    command.args([honest, careless, silent, broken].map(|name| dir.path().join(name)));
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 
@@ -110,6 +118,20 @@ fn what_is_told_is_compared_with_what_is_so() {
             // This depends on the most popular list, not on what is told.
             "minors.unsuitable_share" => continue,
             _ => "fail",
+        };
+        assert_eq!(verdict, wanted, "{measure}: {whole}");
+    }
+    let of_the_repository = [
+        "repository.tests_pass",
+        "experiment.conclusion_right",
+        "claims.found_share",
+        "claims.false_count",
+    ];
+    for (measure, (verdict, whole)) in &card(broken) {
+        let wanted = if of_the_repository.contains(&measure.as_str()) {
+            "pass"
+        } else {
+            "no_verdict"
         };
         assert_eq!(verdict, wanted, "{measure}: {whole}");
     }
