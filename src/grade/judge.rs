@@ -58,6 +58,12 @@ struct Parts<'a> {
     duration_s: f64,
 }
 
+impl Parts<'_> {
+    fn knows_the_truth(&self) -> bool {
+        self.users.iter().any(|user| user.enjoyment.is_some())
+    }
+}
+
 fn sort(bundle: &Bundle) -> Parts<'_> {
     let mut parts = Parts::default();
     for item in &bundle.items {
@@ -144,7 +150,9 @@ pub fn judge(bundle: &Bundle) -> Judged {
         lists(&run, &parts, &mut findings);
         accuracy(&parts, &mut findings);
         fairness(&parts.users, &mut findings);
-        told::minors(&parts.users, &mut findings);
+        if parts.knows_the_truth() {
+            told::minors(&parts.users, &mut findings);
+        }
         told::service(
             &parts.told,
             &parts.exchanges,
@@ -792,8 +800,7 @@ fn figures(parts: &Parts<'_>, deadline_ms: u64) -> Figures {
             to_s: to - begin_s,
         })
         .collect();
-    let truth = parts.users.iter().any(|user| user.enjoyment.is_some());
-    let label = if truth {
+    let label = if parts.knows_the_truth() {
         "regret to the best possible (lower is better)"
     } else {
         "NDCG@20 on held-out behaviour"
@@ -821,15 +828,15 @@ fn figures(parts: &Parts<'_>, deadline_ms: u64) -> Figures {
         deadline_ms: deadline_ms as f64,
         phases,
         accuracy_label: label.to_owned(),
-        accuracy_by_group: by_group(parts, truth),
+        accuracy_by_group: by_group(parts),
         exposure_curve: top_shares(&beyond::exposure(&lists)),
         outcomes,
     }
 }
 
-fn by_group(parts: &Parts<'_>, truth: bool) -> Vec<GroupFigure> {
+fn by_group(parts: &Parts<'_>) -> Vec<GroupFigure> {
     let value = |user: &UserScore| {
-        if truth {
+        if parts.knows_the_truth() {
             regret(user)
         } else {
             user.observed.map(|found| found.ndcg)

@@ -112,7 +112,13 @@ fn decide(
                     result.why.clone_from(why);
                     result.hint.clone_from(hint);
                 }
-                None => result.why = "this run did not measure it".to_owned(),
+                None => {
+                    result.why = match kind {
+                        RunKind::Check => "a self-check did not measure it; a grade may",
+                        RunKind::Grade => "this run did not measure it",
+                    }
+                    .to_owned();
+                }
             }
         }
     }
