@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::exchange::Exchange;
+use crate::repository::HistoryFacts;
 use crate::scorecard::{RubricRef, RunKind, WorldRef};
 
 /// The schema name of a bundle.
@@ -90,6 +91,8 @@ pub enum Item {
     Update(UpdateFacts),
     /// The repository's own tests came to an end.
     Tests(StageEnd),
+    /// What the repository's history tells.
+    History(HistoryFacts),
     /// What the team says it has found in the log, beside what is there.
     Claims(ClaimFacts),
     /// The team's report on an experiment, as it stands in the repository.

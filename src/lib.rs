@@ -22,6 +22,7 @@ pub mod yardstick;
 
 pub mod twin;
 
+pub mod repository;
 pub mod sandbox;
 pub mod telemetry;
 pub mod traffic;

@@ -83,6 +83,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Update(update) => parts.told.updates.push(update),
             Item::Tests(stage) => parts.told.tests = Some(stage),
             Item::Claims(claims) => parts.told.claims = Some(claims),
+            Item::History(facts) => parts.told.history = Some(facts),
             Item::Experiment(text) => parts.told.experiment = Some(text),
             Item::Finished { duration_s } => parts.duration_s = *duration_s,
         }

@@ -19,6 +19,7 @@ use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
+use crate::repository::HistoryFacts;
 use crate::sandbox::{
     Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
 };
@@ -225,6 +226,10 @@ fn run_repository(
     }
     if wanted.conclusion {
         bundle.append(&observe::experiment(&place.dir))?;
+    }
+    if wanted.history {
+        (tools.progress)("reading its history");
+        bundle.append(&Item::History(HistoryFacts::read(&place.dir)))?;
     }
     let limits = job.assignment.limits;
     let mut record = |item: &Item| bundle.append(item);

@@ -185,6 +185,16 @@ pub const MEASURES: &[MeasureInfo] = &[
         "repository.tests_pass",
         "the repository's own tests run, are at least one, and pass",
     ),
+    census(
+        "repository.credentials",
+        "count",
+        "credentials that any version of any file in the repository's history holds",
+    ),
+    census(
+        "repository.described_share",
+        "share",
+        "of the commits beyond the first and without merges, those whose subject says what was done",
+    ),
     truth_census(
         "claims.found_share",
         "share",

@@ -45,6 +45,7 @@ pub(super) struct Wanted {
     pub(super) updates: bool,
     pub(super) tests: bool,
     pub(super) claims: bool,
+    pub(super) history: bool,
 }
 
 impl Wanted {
@@ -58,6 +59,7 @@ impl Wanted {
             updates: any(&["update.count", "update.failed_share"]),
             tests: any(&["repository.tests_pass"]),
             claims: any(&["claims.found_share", "claims.false_count"]),
+            history: any(&["repository.credentials", "repository.described_share"]),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::evidence::{
 };
 use crate::exchange::{Exchange, Outcome};
 use crate::metrics::stats;
+use crate::repository::HistoryFacts;
 use crate::scorecard::{Finding, Findings, Interval, Measurement};
 use crate::telemetry::{Counted, EXPERIMENT, ExperimentReport, bucket_of, requests_error, split};
 use crate::trouble::FINDINGS;
@@ -26,6 +27,7 @@ pub(super) struct Told<'a> {
     pub(super) updates: Vec<&'a UpdateFacts>,
     pub(super) tests: Option<&'a StageEnd>,
     pub(super) claims: Option<&'a ClaimFacts>,
+    pub(super) history: Option<&'a HistoryFacts>,
     pub(super) experiment: Option<&'a ReportText>,
 }
 
@@ -39,6 +41,9 @@ pub(super) fn repository(told: &Told<'_>, findings: &mut Findings) {
             found.evidence.extend(tail(stage));
         }
         put(findings, "repository.tests_pass", found);
+    }
+    if let Some(facts) = told.history {
+        history(facts, findings);
     }
     if let Some(claims) = told.claims {
         self::claims(claims, findings);
@@ -90,6 +95,44 @@ pub(super) fn minors(users: &[&UserScore], findings: &mut Findings) {
         Finding::Measured(found)
     };
     findings.insert("minors.unsuitable_share".to_owned(), finding);
+}
+
+fn history(facts: &HistoryFacts, findings: &mut Findings) {
+    let (credentials, described) = ("repository.credentials", "repository.described_share");
+    if let Some(fault) = &facts.fault {
+        findings.insert(credentials.to_owned(), not_measured(fault));
+        let told = if facts.ours {
+            not_measured(fault)
+        } else {
+            Finding::Measured(lacking(0.0, fault))
+        };
+        findings.insert(described.to_owned(), told);
+        return;
+    }
+    let n = facts.leaks.len();
+    let mut found = measured(n as f64, None, 1, format!("{n} in the whole history"));
+    found.evidence = facts.leaks.iter().take(LINES).cloned().collect();
+    if n > 0 {
+        let help = "a credential that was pushed is known: withdraw it where it was issued, then take it out of the history (git filter-repo)";
+        found.hint = Some(help.to_owned());
+    }
+    put(findings, credentials, found);
+    if facts.commits == 0 {
+        put(
+            findings,
+            described,
+            lacking(0.0, "there is no commit beyond the first"),
+        );
+        return;
+    }
+    let why = format!(
+        "{} of {} commits say what was done",
+        facts.described, facts.commits
+    );
+    let share = f64::from(facts.described) / f64::from(facts.commits);
+    let mut found = measured(share, None, facts.commits as usize, why);
+    found.evidence = facts.wordless.iter().take(LINES).cloned().collect();
+    put(findings, described, found);
 }
 
 fn fact(so: bool, why: String) -> Measurement {

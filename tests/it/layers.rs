@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "yardstick",
         ],
     ),
+    ("repository", &[]),
     ("sandbox", &["clock", "coursefile"]),
     ("telemetry", &["coursefile", "scorecard", "metrics"]),
     ("traffic", &["clock", "seed", "exchange"]),
@@ -54,7 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "scorecard",
         ],
     ),
-    ("evidence", &["exchange", "scorecard"]),
+    ("evidence", &["exchange", "scorecard", "repository"]),
     (
         "grade",
         &[
@@ -67,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "rubric",
             "trouble",
             "release",
+            "repository",
             "sandbox",
             "telemetry",
             "traffic",

@@ -73,6 +73,24 @@ fn what_is_told_is_compared_with_what_is_so() {
     git(&repository, &["add", "--all"]);
     git(&repository, &["commit", "--quiet", "-m", "a service"]);
     git(&repository, &["tag", "data-v1"]);
+    let further = [
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "-m",
+        "Answer unknown users with the popular list",
+    ];
+    git(&repository, &further);
+    // The careless team has pushed a key, and has taken it away again without a word.
+    let repository = dir.path().join(careless);
+    git(&repository, &["init", "--quiet"]);
+    let key = format!("KEY = 'AKIA{}'\n", "Z7QX3LM9PT2VB6KD");
+    for (content, subject) in [("", "first"), (key.as_str(), "wip"), ("", "fix")] {
+        fs::write(repository.join("settings.py"), content).unwrap();
+        git(&repository, &["add", "--all"]);
+        git(&repository, &["commit", "--quiet", "-m", subject]);
+    }
+    let repository = dir.path().join(honest);
     // The honest team has found what is there: the day comes from the answer key.
     let key = reelworld(&course)
         .args(["world", "truth", "--only", "troubles", "--json"])
@@ -104,7 +122,7 @@ fn what_is_told_is_compared_with_what_is_so() {
 
     let card = |name: &str| verdicts(&out.join(name).join("report.json"));
     let (good, bad, none) = (card(honest), card(careless), card(silent));
-    assert_eq!(good.len(), 12);
+    assert_eq!(good.len(), 14);
     for (measure, (verdict, whole)) in &good {
         assert_eq!(verdict, "pass", "{measure}: {whole}");
     }
@@ -114,7 +132,8 @@ fn what_is_told_is_compared_with_what_is_so() {
     for (measure, (verdict, whole)) in &none {
         let wanted = match measure.as_str() {
             // Nobody could have dropped a request, and nothing false was claimed: that is no merit.
-            "update.failed_share" | "claims.false_count" => "no_verdict",
+            // Nor is it one to have no history that could be looked through.
+            "update.failed_share" | "claims.false_count" | "repository.credentials" => "no_verdict",
             // This depends on the most popular list, not on what is told.
             "minors.unsuitable_share" => continue,
             _ => "fail",
@@ -123,6 +142,8 @@ fn what_is_told_is_compared_with_what_is_so() {
     }
     let of_the_repository = [
         "repository.tests_pass",
+        "repository.credentials",
+        "repository.described_share",
         "experiment.conclusion_right",
         "claims.found_share",
         "claims.false_count",

@@ -1,0 +1,229 @@
+//! Reading somebody else's history: git's own plumbing over a store of ours that borrows their objects, so that no
+//! setting, hook, filter or pager of the repository is ever read.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use walkdir::WalkDir;
+
+/// How long one look at a history may take: two thousand commits take a second, and a broken store must not hold a class up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The most references that are followed.
+const MOST_REFS: usize = 10_000;
+/// The most bytes of a file of references.
+const REF_BYTES: u64 = 8 << 20;
+/// The most bytes that git may say of what it could not do.
+const COMPLAINT_BYTES: u64 = 4 << 10;
+
+/// A history that can be read.
+#[derive(Debug)]
+pub(super) struct Store {
+    dir: TempDir,
+    tips: BTreeSet<String>,
+}
+
+impl Store {
+    /// Opens the history of a folder; none if the folder is no git repository or has no commit.
+    ///
+    /// # Errors
+    /// When the folder's files or a temporary folder can't be used, or there is no git on this machine.
+    pub(super) fn open(folder: &Path) -> io::Result<Option<Self>> {
+        let git = folder.join(".git");
+        let objects = git.join("objects");
+        if !is_plain_dir(&git) || !is_plain_dir(&objects) {
+            return Ok(None);
+        }
+        let mut tips = references(&git)?;
+        tips.extend(head(&git));
+        let Some(digits) = tips.first().map(String::len) else {
+            return Ok(None);
+        };
+        let dir = tempfile::tempdir()?;
+        let format = if digits == 64 { "sha256" } else { "sha1" };
+        let store = Self { dir, tips };
+        let made = store.git(&[
+            "init",
+            "--quiet",
+            "--bare",
+            "--template=",
+            "--object-format",
+            format,
+            ".",
+        ]);
+        Self::whole(made, Vec::new(), |_| Ok(()))?;
+        let objects = fs::canonicalize(objects)?;
+        let info = store.dir.path().join("objects").join("info");
+        fs::create_dir_all(&info)?;
+        fs::write(info.join("alternates"), format!("{}\n", objects.display()))?;
+        // A shallow clone says where its history is cut; without that, git would take it for broken.
+        if let Ok(text) = read_small(&git.join("shallow")) {
+            let cut: Vec<&str> = text.lines().filter(|line| is_hash(line)).collect();
+            fs::write(store.dir.path().join("shallow"), cut.join("\n") + "\n")?;
+        }
+        Ok(Some(store))
+    }
+
+    /// Returns all commits that something points to, a line each.
+    pub(super) fn tips(&self) -> Vec<u8> {
+        self.tips
+            .iter()
+            .flat_map(|tip| format!("{tip}\n").into_bytes())
+            .collect()
+    }
+
+    /// Runs git over the store: `input` goes in, `read` takes what comes out.
+    ///
+    /// # Errors
+    /// When git can't be run, fails, or takes too long; the text says what git said.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        words: &[&str],
+        input: Vec<u8>,
+        read: impl FnOnce(&mut dyn BufRead) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        Self::whole(self.git(words), input, read)
+    }
+
+    fn git(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command.args(["-c", "core.quotePath=false"]).args(words);
+        command.current_dir(self.dir.path());
+        for name in [
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "GIT_OBJECT_DIRECTORY",
+            "GIT_CONFIG_PARAMETERS",
+            "GIT_TRACE",
+        ] {
+            command.env_remove(name);
+        }
+        if words.first() != Some(&"init") {
+            command.env("GIT_DIR", self.dir.path());
+        }
+        command.env("GIT_CONFIG_NOSYSTEM", "1");
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command.env("GIT_CONFIG_COUNT", "0");
+        command.env("GIT_NO_REPLACE_OBJECTS", "1");
+        command.env("GIT_NO_LAZY_FETCH", "1");
+        command.env("GIT_TERMINAL_PROMPT", "0");
+        command.env("GIT_PAGER", "cat");
+        command.env("HOME", self.dir.path());
+        command.env("LC_ALL", "C");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn whole<T: Send + 'static>(
+        mut command: Command,
+        input: Vec<u8>,
+        read: impl FnOnce(&mut dyn BufRead) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let mut child = command.spawn().map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("git cannot be run on this machine: {error}"),
+            )
+        })?;
+        let (Some(mut into), Some(out), Some(complaints)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(io::Error::other("git has no pipes"));
+        };
+        // Three ends at once, or one that fills would hold the others up.
+        let feeder = thread::spawn(move || {
+            // A reader that ends early is no fault of the feeder: what git says of it is told below.
+            drop(into.write_all(&input));
+        });
+        let listener = thread::spawn(move || {
+            let mut text = Vec::new();
+            drop(complaints.take(COMPLAINT_BYTES).read_to_end(&mut text));
+            String::from_utf8_lossy(&text).trim().to_owned()
+        });
+        let (tell, told) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            // Nobody listens any more when the time is over.
+            drop(tell.send(read(&mut BufReader::with_capacity(1 << 16, out))));
+        });
+        let result = told.recv_timeout(PATIENCE);
+        if result.is_err() {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        let said = listener.join().unwrap_or_default();
+        drop(feeder.join());
+        drop(reader.join());
+        match result {
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("git had not read the history after {} s", PATIENCE.as_secs()),
+            )),
+            Ok(_) if !status.success() => {
+                Err(io::Error::other(format!("git cannot read the history: {said}")))
+            }
+            Ok(read) => read,
+        }
+    }
+}
+
+fn is_plain_dir(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_dir())
+}
+
+/// Whether a text is the full name of an object.
+pub(super) fn is_hash(text: &str) -> bool {
+    [40, 64].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn read_small(path: &Path) -> io::Result<String> {
+    let about = fs::symlink_metadata(path)?;
+    if !about.is_file() || about.len() > REF_BYTES {
+        return Err(io::Error::other("no plain small file"));
+    }
+    fs::read_to_string(path)
+}
+
+/// Returns the commits that a repository's references name, loose and packed.
+fn references(git: &Path) -> io::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for entry in WalkDir::new(git.join("refs"))
+        .sort_by_file_name()
+        .into_iter()
+        .flatten()
+        .take(MOST_REFS)
+    {
+        if let Ok(text) = read_small(entry.path())
+            && is_hash(text.trim())
+        {
+            found.insert(text.trim().to_owned());
+        }
+    }
+    match read_small(&git.join("packed-refs")) {
+        Ok(text) => {
+            let packed = text.lines().filter_map(|line| {
+                let (hash, _) = line.split_once(' ')?;
+                is_hash(hash).then(|| hash.to_owned())
+            });
+            found.extend(packed.take(MOST_REFS));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(found)
+}
+
+/// Returns the commit that is checked out if no branch is.
+fn head(git: &Path) -> Option<String> {
+    let text = read_small(&git.join("HEAD")).ok()?;
+    is_hash(text.trim()).then(|| text.trim().to_owned())
+}

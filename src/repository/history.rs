@@ -1,0 +1,257 @@
+//! What a history holds: its commits, what each brought, and the credentials that any of its files ever held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead, Read};
+
+use super::git::{Store, is_hash};
+use super::secrets::credentials;
+
+/// The largest file that is searched for credentials: what is larger is data or a model.
+const SEARCHED_BYTES: u64 = 1 << 20;
+/// The most bytes of one line of what git tells.
+const LINE_BYTES: u64 = 64 << 10;
+/// The most commits that are read; the longest history of a team's semester seen had some two thousand.
+const MOST_COMMITS: usize = 50_000;
+/// The most credentials that are told of.
+const MOST_FOUND: usize = 100;
+/// What begins a commit in what we ask git to print: git quotes it wherever else it could begin a line.
+const BEGIN: char = '\u{1}';
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Commit {
+    pub(super) hash: String,
+    pub(super) parents: usize,
+    pub(super) subject: String,
+    /// The objects that it brought, with their paths.
+    pub(super) brought: Vec<(String, String)>,
+}
+
+/// A credential in the history.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Leak {
+    pub(super) path: String,
+    pub(super) line: usize,
+    pub(super) kind: &'static str,
+    pub(super) shown: String,
+    /// The first commit that brought it, if a commit of one parent did.
+    pub(super) commit: Option<String>,
+}
+
+impl Leak {
+    /// Returns the leak as a report tells it.
+    pub(super) fn told(&self) -> String {
+        let commit = self.commit.as_ref().map_or_else(
+            || "in a merge".to_owned(),
+            |commit| format!("since commit {}", &commit[..10]),
+        );
+        format!(
+            "{}:{}: {}, `{}`, {commit}",
+            self.path, self.line, self.kind, self.shown
+        )
+    }
+}
+
+/// Returns all commits, the newest first.
+pub(super) fn commits(store: &Store) -> io::Result<Vec<Commit>> {
+    let words = [
+        "log",
+        "--stdin",
+        "--date-order",
+        "--raw",
+        "--no-abbrev",
+        "--no-renames",
+        "--no-textconv",
+        "--no-ext-diff",
+        "--no-show-signature",
+        "--format=%x01%H%x00%P%x00%s",
+    ];
+    store.ask(&words, store.tips(), |out| {
+        let mut all: Vec<Commit> = Vec::new();
+        while let Some(line) = line(out)? {
+            if let Some(head) = line.strip_prefix(BEGIN) {
+                if all.len() == MOST_COMMITS {
+                    // The rest is read, so that git ends well, and left out.
+                    io::copy(out, &mut io::sink())?;
+                    break;
+                }
+                all.extend(commit(head));
+            } else if let Some(last) = all.last_mut() {
+                change(&line, last);
+            }
+        }
+        Ok(all)
+    })
+}
+
+fn commit(head: &str) -> Option<Commit> {
+    let mut parts = head.splitn(3, '\0');
+    let hash = parts.next().filter(|hash| is_hash(hash))?.to_owned();
+    let parents = parts.next()?.split_whitespace().count();
+    Some(Commit {
+        hash,
+        parents,
+        subject: parts.next()?.to_owned(),
+        brought: Vec::new(),
+    })
+}
+
+/// Reads a line of `--raw` (`:100644 100644 OLD NEW M<TAB>path`).
+fn change(line: &str, commit: &mut Commit) {
+    if let Some((about, path)) = line.strip_prefix(':').and_then(|rest| rest.split_once('\t')) {
+        let mut words = about.split(' ');
+        // A folder of another repository is no file of this one.
+        let is_file = words.nth(1).is_some_and(|mode| mode.starts_with("100"));
+        if let Some(new) = words.nth(1).filter(|new| is_file && is_hash(new)) {
+            commit.brought.push((new.to_owned(), path.to_owned()));
+        }
+    }
+}
+
+/// Returns every credential that any file of the history ever held: each content is searched once, whatever points to it.
+pub(super) fn leaks(store: &Store, commits: &[Commit]) -> io::Result<Vec<Leak>> {
+    let mut paths: BTreeMap<String, String> =
+        store.ask(&["rev-list", "--objects", "--stdin"], store.tips(), |out| {
+            let mut paths = BTreeMap::new();
+            while let Some(line) = line(out)? {
+                if let Some((hash, path)) = line.split_once(' ') {
+                    paths.insert(hash.to_owned(), path.to_owned());
+                }
+            }
+            Ok(paths)
+        })?;
+    let names: Vec<u8> = paths
+        .keys()
+        .flat_map(|hash| format!("{hash}\n").into_bytes())
+        .collect();
+    let small: BTreeSet<String> = store.ask(&["cat-file", "--batch-check"], names, |out| {
+        let mut small = BTreeSet::new();
+        while let Some(line) = line(out)? {
+            let mut words = line.split(' ');
+            if let (Some(hash), Some("blob"), Some(Ok(bytes))) =
+                (words.next(), words.next(), words.next().map(str::parse::<u64>))
+                && bytes <= SEARCHED_BYTES
+            {
+                small.insert(hash.to_owned());
+            }
+        }
+        Ok(small)
+    })?;
+    paths.retain(|hash, _| small.contains(hash));
+    let names: Vec<u8> = small
+        .iter()
+        .flat_map(|hash| format!("{hash}\n").into_bytes())
+        .collect();
+    let found = store.ask(&["cat-file", "--batch"], names, |out| {
+        let mut found = Vec::new();
+        while let Some(about) = line(out)? {
+            let mut words = about.split(' ');
+            let (Some(hash), Some(_), Some(Ok(bytes))) =
+                (words.next(), words.next(), words.next().map(str::parse::<u64>))
+            else {
+                continue;
+            };
+            let mut content = Vec::new();
+            (&mut *out).take(bytes + 1).read_to_end(&mut content)?;
+            let whole = content.strip_suffix(b"\n").unwrap_or(&content);
+            // What holds a zero byte is no text.
+            if !whole.contains(&0) {
+                found.extend(
+                    credentials(whole)
+                        .into_iter()
+                        .map(|credential| (hash.to_owned(), credential)),
+                );
+            }
+        }
+        Ok(found)
+    })?;
+    // The oldest commit comes last, and its word stays.
+    let mut brought: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for commit in commits {
+        for (hash, path) in &commit.brought {
+            brought.insert(hash, (&commit.hash, path));
+        }
+    }
+    let mut leaks: Vec<Leak> = found
+        .into_iter()
+        .map(|(hash, (line, kind, shown))| {
+            let first = brought.get(hash.as_str());
+            let path = first.map(|(_, path)| (*path).to_owned());
+            Leak {
+                path: path.or_else(|| paths.get(&hash).cloned()).unwrap_or_default(),
+                line,
+                kind,
+                shown,
+                commit: first.map(|(commit, _)| (*commit).to_owned()),
+            }
+        })
+        .collect();
+    // The same credential in many versions of a file is one.
+    leaks.sort();
+    leaks.dedup_by(|later, earlier| {
+        (&later.path, later.kind, &later.shown) == (&earlier.path, earlier.kind, &earlier.shown)
+    });
+    leaks.truncate(MOST_FOUND);
+    Ok(leaks)
+}
+
+/// Reads a line without its end; what is longer than a line may be is cut, and the rest passed over.
+fn line(out: &mut dyn BufRead) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    if (&mut *out).take(LINE_BYTES).read_until(b'\n', &mut bytes)? == 0 {
+        return Ok(None);
+    }
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    } else {
+        while let Some((skipped, ended)) = rest_of_line(out)? {
+            out.consume(skipped);
+            if ended {
+                break;
+            }
+        }
+    }
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn rest_of_line(out: &mut dyn BufRead) -> io::Result<Option<(usize, bool)>> {
+    let buffer = out.fill_buf()?;
+    if buffer.is_empty() {
+        return Ok(None);
+    }
+    let end = buffer.iter().position(|byte| *byte == b'\n');
+    Ok(Some((end.map_or(buffer.len(), |place| place + 1), end.is_some())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_commit_are_read_and_nothing_else_is_taken_for_one() {
+        let hash = "a".repeat(40);
+        let new = "b".repeat(40);
+        let mut read = commit(&format!("{hash}\0{hash} {new}\0Say \0 more")).unwrap();
+        assert_eq!((read.parents, read.subject.as_str()), (2, "Say \0 more"));
+        change(
+            &format!(":000000 100644 {} {new} A\tsrc/a b.py", "0".repeat(40)),
+            &mut read,
+        );
+        change(
+            &format!(":000000 160000 {} {new} A\tsubmodule", "0".repeat(40)),
+            &mut read,
+        );
+        change("", &mut read);
+        assert_eq!(read.brought, [(new, "src/a b.py".to_owned())]);
+        assert!(commit("no hash\0\0").is_none());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_cut_and_the_next_one_is_whole() {
+        let text = format!("{}\nnext\n", "x".repeat(3 * LINE_BYTES as usize));
+        let mut out = text.as_bytes();
+        assert_eq!(line(&mut out).unwrap().unwrap().len() as u64, LINE_BYTES);
+        assert_eq!(line(&mut out).unwrap().unwrap(), "next");
+        assert!(line(&mut out).unwrap().is_none());
+    }
+}

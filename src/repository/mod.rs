@@ -1,0 +1,321 @@
+//! What a team's repository tells of how the team works: its history, read without running or believing any of it.
+
+mod git;
+mod history;
+mod secrets;
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use git::Store;
+use history::{Commit, Leak, commits, leaks};
+
+/// The fewest words and letters of a subject that says something.
+const LEAST_WORDS: usize = 2;
+const LEAST_LETTERS: usize = 10;
+/// Subjects that say nothing, whatever their length: what tools write, and what people write who do not want to.
+const EMPTY_SUBJECTS: &[&str] = &[
+    "add files via upload",
+    "bug fix",
+    "bug fixes",
+    "fix bug",
+    "fix bugs",
+    "final version",
+    "initial commit",
+    "minor changes",
+    "minor fix",
+    "small changes",
+    "small fixes",
+    "some changes",
+    "update code",
+    "update files",
+    "update readme",
+    "updated files",
+    "work in progress",
+];
+/// The examples of anything that a report shows.
+const SHOWN: usize = 20;
+
+/// What a history tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HistoryFacts {
+    /// Why there is nothing to tell, if there isn't.
+    pub fault: Option<String>,
+    /// Whether the fault is this machine's.
+    pub ours: bool,
+    /// Commits beyond the first and without merges, of all branches.
+    pub commits: u32,
+    /// Those of them whose subject says what was done.
+    pub described: u32,
+    /// Subjects that do not, each with its commit: a part of them.
+    pub wordless: Vec<String>,
+    /// Credentials that any version of any file holds, each once: file, line, kind, first letters, commit.
+    pub leaks: Vec<String>,
+}
+
+impl HistoryFacts {
+    /// Reads the history of a folder. Nothing of the repository is executed, and none of its settings is read.
+    pub fn read(folder: &Path) -> Self {
+        let fault = |fault: String, ours: bool| Self {
+            fault: Some(fault),
+            ours,
+            ..Self::default()
+        };
+        match read(folder) {
+            Ok(Some((commits, leaks))) => Self::of(&commits, &leaks),
+            Ok(None) => fault(
+                "the folder is no git repository, or has no commit".to_owned(),
+                false,
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fault(error.to_string(), true),
+            Err(error) => fault(error.to_string(), false),
+        }
+    }
+
+    fn of(commits: &[Commit], leaks: &[Leak]) -> Self {
+        // The first commit is the starter's, and a merge's subject is git's.
+        let own: Vec<&Commit> = commits.iter().filter(|commit| commit.parents == 1).collect();
+        let wordless: Vec<&&Commit> = own
+            .iter()
+            .filter(|commit| !is_described(&commit.subject))
+            .collect();
+        Self {
+            fault: None,
+            ours: false,
+            commits: own.len() as u32,
+            described: (own.len() - wordless.len()) as u32,
+            wordless: wordless
+                .iter()
+                .take(SHOWN)
+                .map(|commit| {
+                    let subject: String = commit.subject.chars().take(60).collect();
+                    format!("{} {subject:?}", &commit.hash[..10])
+                })
+                .collect(),
+            leaks: leaks.iter().map(Leak::told).collect(),
+        }
+    }
+}
+
+fn read(folder: &Path) -> io::Result<Option<(Vec<Commit>, Vec<Leak>)>> {
+    let Some(store) = Store::open(folder)? else {
+        return Ok(None);
+    };
+    let commits = commits(&store)?;
+    let leaks = leaks(&store, &commits)?;
+    Ok(Some((commits, leaks)))
+}
+
+fn is_described(subject: &str) -> bool {
+    let letters = subject.chars().filter(|letter| letter.is_alphabetic()).count();
+    let words = subject
+        .split_whitespace()
+        .filter(|word| word.chars().any(char::is_alphabetic))
+        .count();
+    let plain = subject
+        .trim_matches(|letter: char| !letter.is_alphanumeric())
+        .to_lowercase();
+    words >= LEAST_WORDS && letters >= LEAST_LETTERS && !EMPTY_SUBJECTS.contains(&plain.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    /// A repository to look at.
+    struct Repository(tempfile::TempDir);
+
+    impl Repository {
+        fn new() -> Self {
+            let made = Self(tempfile::tempdir().unwrap());
+            made.git(&["init", "--quiet", "--initial-branch", "main"]);
+            made
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+
+        fn git(&self, words: &[&str]) {
+            let done = Command::new("git")
+                .arg("-C")
+                .arg(self.path())
+                .args([
+                    "-c",
+                    "user.name=a",
+                    "-c",
+                    "user.email=a@b.c",
+                    "-c",
+                    "core.hooksPath=/dev/null",
+                ])
+                .args(words)
+                .status();
+            assert!(done.unwrap().success(), "git {words:?}");
+        }
+
+        fn commit(&self, path: &str, content: &str, subject: &str) {
+            fs::write(self.path().join(path), content).unwrap();
+            self.git(&["add", "-A"]);
+            self.git(&["commit", "--quiet", "-m", subject]);
+        }
+    }
+
+    /// Put together here, so that no file of ours holds what looks like a credential.
+    fn key() -> String {
+        format!("AKIA{}", "Z7QX3LM9PT2VB6KD")
+    }
+
+    #[test]
+    fn a_credential_is_found_in_the_history_after_it_was_taken_away() {
+        let team = Repository::new();
+        team.commit("README.md", "hello\n", "Start from the company's starter");
+        team.commit(
+            "config.py",
+            &format!("a = 1\nKEY = '{}'\n", key()),
+            "Read the settings of the store",
+        );
+        team.commit(
+            "config.py",
+            &format!("a = 2\nKEY = '{}'\n", key()),
+            "Change another setting there",
+        );
+        team.commit("config.py", "import os\n", "Take the key out of the settings");
+        let facts = HistoryFacts::read(team.path());
+        assert_eq!(
+            (facts.fault.clone(), facts.commits, facts.described),
+            (None, 3, 3)
+        );
+        assert_eq!(facts.leaks.len(), 1, "{:?}", facts.leaks);
+        assert!(
+            facts.leaks[0].starts_with("config.py:2: key of Amazon Web Services, `AKIA…`"),
+            "{:?}",
+            facts.leaks
+        );
+        assert!(!facts.leaks[0].contains(&key()));
+    }
+
+    #[test]
+    fn other_branches_and_packed_objects_count() {
+        let team = Repository::new();
+        team.commit("README.md", "hello\n", "Start from the company's starter");
+        team.git(&["checkout", "--quiet", "-b", "attempt"]);
+        team.commit("notes.txt", &key(), "wip");
+        team.git(&["checkout", "--quiet", "main"]);
+        team.git(&["gc", "--quiet", "--prune=now"]);
+        let facts = HistoryFacts::read(team.path());
+        assert_eq!((facts.commits, facts.described, facts.leaks.len()), (1, 0, 1));
+        assert!(facts.wordless[0].ends_with("\"wip\""));
+    }
+
+    #[test]
+    fn a_history_of_two_thousand_commits_is_read_whole() {
+        use std::io::Write;
+        let team = Repository::new();
+        let mut feeder = Command::new("git")
+            .arg("-C")
+            .arg(team.path())
+            .args(["fast-import", "--quiet"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut into = feeder.stdin.take().unwrap();
+        for number in 1..=2_000 {
+            let subject = format!("Read column {number} of the log");
+            let content = format!("COLUMN = {number}\n").repeat(200);
+            let (name, bytes, path) = (subject.len(), content.len(), number % 50);
+            write!(
+                into,
+                "commit refs/heads/main\ncommitter a <a@b.c> {} +0000\ndata {name}\n{subject}\n",
+                1_700_000_000 + number
+            )
+            .unwrap();
+            write!(
+                into,
+                "M 100644 inline src/part{path}.py\ndata {bytes}\n{content}\n"
+            )
+            .unwrap();
+        }
+        drop(into);
+        assert!(feeder.wait().unwrap().success());
+        let facts = HistoryFacts::read(team.path());
+        assert_eq!(
+            (facts.fault, facts.commits, facts.described),
+            (None, 1_999, 1_999)
+        );
+        assert!(facts.leaks.is_empty());
+    }
+
+    #[test]
+    fn a_folder_without_a_history_says_so_and_a_broken_one_is_no_error_of_ours() {
+        let none = tempfile::tempdir().unwrap();
+        let facts = HistoryFacts::read(none.path());
+        assert!(facts.fault.unwrap().contains("no git repository") && !facts.ours);
+        let team = Repository::new();
+        team.commit("README.md", "hello\n", "Start from the company's starter");
+        fs::write(team.path().join(".git/refs/heads/main"), "1".repeat(40)).unwrap();
+        let facts = HistoryFacts::read(team.path());
+        assert!(facts.fault.unwrap().contains("git cannot read the history") && !facts.ours);
+    }
+
+    #[test]
+    fn nothing_of_the_repository_is_executed() {
+        let team = Repository::new();
+        team.commit("README.md", "hello\n", "Start from the company's starter");
+        let trace = team.path().join("executed");
+        let script = team.path().join("evil.sh");
+        fs::write(&script, format!("#!/bin/sh\ntouch {}\ncat\n", trace.display())).unwrap();
+        Command::new("chmod").arg("+x").arg(&script).status().unwrap();
+        let evil = script.display().to_string();
+        fs::write(team.path().join(".gitattributes"), "* diff=evil filter=evil\n").unwrap();
+        team.git(&["add", "-A"]);
+        team.git(&["commit", "--quiet", "-m", "Attributes that name a program"]);
+        for key in [
+            "diff.evil.textconv",
+            "diff.evil.command",
+            "filter.evil.clean",
+            "core.fsmonitor",
+            "core.pager",
+            "pager.log",
+            "diff.external",
+            "gpg.program",
+            "core.sshCommand",
+            "uploadpack.packObjectsHook",
+            "core.alternateRefsCommand",
+        ] {
+            team.git(&["config", key, &evil]);
+        }
+        team.git(&["config", "log.showSignature", "true"]);
+        let facts = HistoryFacts::read(team.path());
+        assert_eq!((facts.fault, facts.commits), (None, 1));
+        assert!(!trace.exists(), "a setting of the repository has run a program");
+    }
+
+    #[test]
+    fn subjects_that_say_nothing_are_told_from_those_that_say_something() {
+        for said in [
+            "Read ratings in one pass",
+            "fix: zero division in recall",
+            "Parse dates of 2024",
+        ] {
+            assert!(is_described(said), "{said}");
+        }
+        for empty in [
+            "wip",
+            "fix",
+            "asdf asdf",
+            "Update README",
+            "Update files.",
+            "...",
+            "",
+            "2024 10 11 12 13",
+            "Initial commit",
+        ] {
+            assert!(!is_described(empty), "{empty}");
+        }
+    }
+}
