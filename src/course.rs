@@ -194,11 +194,16 @@ pub fn built_in_files() -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// Returns the place of a milestone in their row: 3 for `m3`, none for a name outside it.
+pub fn number(milestone: &str) -> Option<u8> {
+    milestone.strip_prefix('m')?.parse().ok()
+}
+
 /// Returns the templates that one is made of, the first below: `m3` is `m1`, `m2` and itself.
 fn layers(name: &str) -> Vec<String> {
-    match name.strip_prefix('m').map(str::parse::<u8>) {
-        Some(Ok(number)) => (1..=number).map(|number| format!("m{number}")).collect(),
-        _ => vec![name.to_owned()],
+    match number(name) {
+        Some(number) => (1..=number).map(|number| format!("m{number}")).collect(),
+        None => vec![name.to_owned()],
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tera::{Context, Tera};
 
-use crate::course::CourseFiles;
+use crate::course::{CourseFiles, number};
 use crate::release::Release;
 use crate::rubric::{Rubric, handout};
 use crate::world::World;
@@ -88,9 +88,8 @@ pub fn write_starter(
     let mut context = Context::new();
     context.insert("team", spec.team);
     context.insert("milestone", spec.milestone);
-    // The place in the row of milestones, for what is there from one on.
-    let number: u32 = spec.milestone.trim_start_matches('m').parse().unwrap_or(1);
-    context.insert("number", &number);
+    // For what is there from one milestone on; a template outside their row has nothing of that.
+    context.insert("number", &number(spec.milestone).unwrap_or(0));
     context.insert("port", &spec.port);
     let mut written = 0;
     for (path, content) in &template {

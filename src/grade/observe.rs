@@ -12,6 +12,7 @@ use crate::evidence::{
     ArmFacts, ClaimFacts, Item, Provenance, ReportText, Scrape, StageEnd, TelemetryFacts, UpdateFacts,
 };
 use crate::release::Release;
+use crate::repository::Versions;
 use crate::sandbox::{CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build};
 use crate::telemetry::{Counted, EXPERIMENT, Selector, counted, parse_exposition};
 use crate::traffic::{Target, fetch};
@@ -31,9 +32,6 @@ const FILE_BYTES: u64 = 256 << 10;
 const SAMPLED: usize = 20;
 /// The users who are asked for their arm, twice: a share is known to two hundredths then.
 const IN_ARMS: usize = 600;
-/// The digits of a commit: git shortens to seven at least, and the longest hash has 64.
-const LEAST_DIGITS: usize = 7;
-const MOST_DIGITS: usize = 64;
 
 /// What the rubric wants to know beyond the traffic.
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,15 +116,28 @@ fn provenance(target: &Target, spec: &ObserveSpec, users: &[u32], dir: &Path) ->
             ..Provenance::default()
         }]);
     };
+    let versions = Versions::open(dir)?;
     let step = users.len().div_ceil(SAMPLED).max(1);
     users
         .iter()
         .step_by(step)
-        .map(|user| named(target, &ObserveSpec::path_for(path, *user), *user, Some(dir)))
+        .map(|user| {
+            named(
+                target,
+                &ObserveSpec::path_for(path, *user),
+                *user,
+                Some((dir, &versions)),
+            )
+        })
         .collect()
 }
 
-fn named(target: &Target, path: &str, user: u32, dir: Option<&Path>) -> io::Result<Provenance> {
+fn named(
+    target: &Target,
+    path: &str,
+    user: u32,
+    repository: Option<(&Path, &Versions)>,
+) -> io::Result<Provenance> {
     let fault = |fault: String| Provenance {
         user,
         fault: Some(format!("GET {path}: {fault}")),
@@ -146,9 +157,11 @@ fn named(target: &Target, path: &str, user: u32, dir: Option<&Path>) -> io::Resu
     };
     let (model, code, data) = (text("model"), text("code"), text("data"));
     let mut missing = Vec::new();
-    if let Some(dir) = dir {
+    if let Some((dir, versions)) = repository {
         for (what, name) in [("model", &model), ("code", &code), ("data", &data)] {
-            if let Some(name) = name.as_ref().filter(|name| !exists(dir, what == "code", name)) {
+            if let Some(name) = name
+                && !(what != "code" && is_file_inside(dir, name) || versions.has(name)?)
+            {
                 missing.push(format!("{what} `{name}`"));
             }
         }
@@ -163,40 +176,13 @@ fn named(target: &Target, path: &str, user: u32, dir: Option<&Path>) -> io::Resu
     })
 }
 
-/// Tells whether a version is there: a commit or a tag of the repository, or a file inside it where it is no code.
-///
-/// A branch is no version, nor is a folder: what they hold changes. Nor is a link, which may lead anywhere.
-fn exists(dir: &Path, code: bool, name: &str) -> bool {
+/// Tells whether a name is a file of the repository. A folder is no version, as what it holds changes; nor is a link, which may
+/// lead anywhere.
+fn is_file_inside(dir: &Path, name: &str) -> bool {
     let inside = Path::new(name)
         .components()
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    let is_file = || fs::symlink_metadata(dir.join(name)).is_ok_and(|about| about.is_file());
-    if !code && inside && is_file() {
-        return true;
-    }
-    let digits = name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (LEAST_DIGITS..=MOST_DIGITS).contains(&name.len()) && digits && is_commit(dir, name)
-        || is_commit(dir, &format!("refs/tags/{name}"))
-}
-
-/// Asks git whether a commit is there. A repository's settings run nothing: `rev-parse` calls no hook, filter or monitor.
-fn is_commit(dir: &Path, name: &str) -> bool {
-    let sane = name.len() <= 100
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
-    sane && std::process::Command::new("git")
-        .arg("--git-dir")
-        .arg(dir.join(".git"))
-        .args(["rev-parse", "--quiet", "--verify", "--end-of-options"])
-        .arg(format!("{name}^{{commit}}"))
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    inside && fs::symlink_metadata(dir.join(name)).is_ok_and(|about| about.is_file())
 }
 
 /// Asks users for their arms, all of them once and then all of them again.
@@ -495,13 +481,12 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_a_file_inside_or_a_revision_of_the_repository() {
+    fn a_file_inside_is_told_from_what_lies_elsewhere() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("model.pkl"), "x").unwrap();
         fs::create_dir(dir.path().join("models")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
-        assert!(exists(dir.path(), false, "model.pkl") && exists(dir.path(), false, "./model.pkl"));
-        assert!(!exists(dir.path(), true, "model.pkl"));
+        assert!(is_file_inside(dir.path(), "model.pkl") && is_file_inside(dir.path(), "./model.pkl"));
         for name in [
             "../../etc/passwd",
             "/etc/passwd",
@@ -511,41 +496,7 @@ mod tests {
             ".",
             "link",
         ] {
-            assert!(!exists(dir.path(), false, name), "{name}");
-        }
-        for words in [
-            &["init", "--quiet", "--initial-branch", "main"][..],
-            &[
-                "-c",
-                "user.name=a",
-                "-c",
-                "user.email=a@b.c",
-                "commit",
-                "--quiet",
-                "--allow-empty",
-                "-m",
-                "x",
-            ],
-            &["tag", "data-v1"],
-        ] {
-            let done = std::process::Command::new("git")
-                .arg("-C")
-                .arg(dir.path())
-                .args(words)
-                .status();
-            assert!(done.unwrap().success());
-        }
-        let head = std::process::Command::new("git")
-            .arg("-C")
-            .arg(dir.path())
-            .args(["rev-parse", "HEAD"])
-            .output()
-            .unwrap();
-        let head = String::from_utf8(head.stdout).unwrap();
-        assert!(exists(dir.path(), true, head.trim()) && exists(dir.path(), true, &head[..8]));
-        assert!(exists(dir.path(), true, "data-v1") && exists(dir.path(), false, "data-v1"));
-        for name in ["deadbeef", "HEAD", "main", "master", &head[..4]] {
-            assert!(!exists(dir.path(), true, name), "{name}");
+            assert!(!is_file_inside(dir.path(), name), "{name}");
         }
     }
 }

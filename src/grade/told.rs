@@ -109,13 +109,9 @@ fn history(facts: &HistoryFacts, findings: &mut Findings) {
         findings.insert(described.to_owned(), told);
         return;
     }
-    let n = facts.leaks.len();
-    let mut found = measured(n as f64, None, 1, format!("{n} in the whole history"));
+    let n = facts.credentials;
+    let mut found = measured(f64::from(n), None, 1, format!("{n} in the whole history"));
     found.evidence = facts.leaks.iter().take(LINES).cloned().collect();
-    if n > 0 {
-        let help = "a credential that was pushed is known: withdraw it where it was issued, then take it out of the history (git filter-repo)";
-        found.hint = Some(help.to_owned());
-    }
     put(findings, credentials, found);
     if facts.commits == 0 {
         put(

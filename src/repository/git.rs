@@ -1,7 +1,8 @@
 //! Reading somebody else's history: git's own plumbing over a store of ours that borrows their objects, so that no
 //! setting, hook, filter or pager of the repository is ever read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -26,28 +27,28 @@ const COMPLAINT_BYTES: u64 = 4 << 10;
 #[derive(Debug)]
 pub(super) struct Store {
     dir: TempDir,
-    tips: BTreeSet<String>,
+    refs: BTreeMap<String, String>,
+    head: Option<String>,
 }
 
 impl Store {
     /// Opens the history of a folder; none if the folder is no git repository or has no commit.
     ///
     /// # Errors
-    /// When the folder's files or a temporary folder can't be used, or there is no git on this machine.
+    /// Invalid data where the repository is at fault; anything else is this machine's.
     pub(super) fn open(folder: &Path) -> io::Result<Option<Self>> {
         let git = folder.join(".git");
         let objects = git.join("objects");
         if !is_plain_dir(&git) || !is_plain_dir(&objects) {
             return Ok(None);
         }
-        let mut tips = references(&git)?;
-        tips.extend(head(&git));
-        let Some(digits) = tips.first().map(String::len) else {
+        let (refs, head) = (references(&git)?, head(&git));
+        let Some(digits) = refs.values().chain(&head).next().map(String::len) else {
             return Ok(None);
         };
         let dir = tempfile::tempdir()?;
         let format = if digits == 64 { "sha256" } else { "sha1" };
-        let store = Self { dir, tips };
+        let store = Self { dir, refs, head };
         let made = store.git(&[
             "init",
             "--quiet",
@@ -72,16 +73,21 @@ impl Store {
 
     /// Returns all commits that something points to, a line each.
     pub(super) fn tips(&self) -> Vec<u8> {
-        self.tips
-            .iter()
+        let tips: BTreeSet<&String> = self.refs.values().chain(&self.head).collect();
+        tips.iter()
             .flat_map(|tip| format!("{tip}\n").into_bytes())
             .collect()
+    }
+
+    /// Returns what a tag points to.
+    pub(super) fn tag(&self, name: &str) -> Option<&str> {
+        self.refs.get(&format!("refs/tags/{name}")).map(String::as_str)
     }
 
     /// Runs git over the store: `input` goes in, `read` takes what comes out.
     ///
     /// # Errors
-    /// When git can't be run, fails, or takes too long; the text says what git said.
+    /// Invalid data where git cannot read the history, with what git said; anything else is this machine's.
     pub(super) fn ask<T: Send + 'static>(
         &self,
         words: &[&str],
@@ -95,14 +101,7 @@ impl Store {
         let mut command = Command::new("git");
         command.args(["-c", "core.quotePath=false"]).args(words);
         command.current_dir(self.dir.path());
-        for name in [
-            "GIT_DIR",
-            "GIT_WORK_TREE",
-            "GIT_INDEX_FILE",
-            "GIT_OBJECT_DIRECTORY",
-            "GIT_CONFIG_PARAMETERS",
-            "GIT_TRACE",
-        ] {
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
             command.env_remove(name);
         }
         if words.first() != Some(&"init") {
@@ -110,11 +109,9 @@ impl Store {
         }
         command.env("GIT_CONFIG_NOSYSTEM", "1");
         command.env("GIT_CONFIG_GLOBAL", "/dev/null");
-        command.env("GIT_CONFIG_COUNT", "0");
         command.env("GIT_NO_REPLACE_OBJECTS", "1");
         command.env("GIT_NO_LAZY_FETCH", "1");
         command.env("GIT_TERMINAL_PROMPT", "0");
-        command.env("GIT_PAGER", "cat");
         command.env("HOME", self.dir.path());
         command.env("LC_ALL", "C");
         command
@@ -168,12 +165,15 @@ impl Store {
                 io::ErrorKind::TimedOut,
                 format!("git had not read the history after {} s", PATIENCE.as_secs()),
             )),
-            Ok(_) if !status.success() => {
-                Err(io::Error::other(format!("git cannot read the history: {said}")))
-            }
+            Ok(_) if !status.success() => Err(theirs(format!("git cannot read the history: {said}"))),
             Ok(read) => read,
         }
     }
+}
+
+/// An error that is the repository's, and not this machine's.
+fn theirs(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn is_plain_dir(path: &Path) -> bool {
@@ -188,36 +188,36 @@ pub(super) fn is_hash(text: &str) -> bool {
 fn read_small(path: &Path) -> io::Result<String> {
     let about = fs::symlink_metadata(path)?;
     if !about.is_file() || about.len() > REF_BYTES {
-        return Err(io::Error::other("no plain small file"));
+        return Err(theirs(format!(
+            "`{}` is no plain file of a usual size",
+            path.display()
+        )));
     }
     fs::read_to_string(path)
 }
 
-/// Returns the commits that a repository's references name, loose and packed.
-fn references(git: &Path) -> io::Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    for entry in WalkDir::new(git.join("refs"))
-        .sort_by_file_name()
-        .into_iter()
-        .flatten()
-        .take(MOST_REFS)
-    {
-        if let Ok(text) = read_small(entry.path())
-            && is_hash(text.trim())
-        {
-            found.insert(text.trim().to_owned());
-        }
-    }
+/// Returns a repository's references with what they point to; a loose one counts before a packed one.
+fn references(git: &Path) -> io::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
     match read_small(&git.join("packed-refs")) {
         Ok(text) => {
             let packed = text.lines().filter_map(|line| {
-                let (hash, _) = line.split_once(' ')?;
-                is_hash(hash).then(|| hash.to_owned())
+                let (hash, name) = line.split_once(' ')?;
+                is_hash(hash).then(|| (name.to_owned(), hash.to_owned()))
             });
             found.extend(packed.take(MOST_REFS));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
+    }
+    let loose = WalkDir::new(git.join("refs")).sort_by_file_name();
+    for entry in loose.into_iter().flatten().take(MOST_REFS) {
+        if let Ok(name) = entry.path().strip_prefix(git)
+            && let Ok(text) = read_small(entry.path())
+            && is_hash(text.trim())
+        {
+            found.insert(name.to_string_lossy().into_owned(), text.trim().to_owned());
+        }
     }
     Ok(found)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
 use super::git::{Store, is_hash};
-use super::secrets::credentials;
+use super::secrets::{Credential, credentials};
 
 /// The largest file that is searched for credentials: what is larger is data or a model.
 const SEARCHED_BYTES: u64 = 1 << 20;
@@ -12,8 +12,8 @@ const SEARCHED_BYTES: u64 = 1 << 20;
 const LINE_BYTES: u64 = 64 << 10;
 /// The most commits that are read; the longest history of a team's semester seen had some two thousand.
 const MOST_COMMITS: usize = 50_000;
-/// The most credentials that are told of.
-const MOST_FOUND: usize = 100;
+/// No more credentials are looked for once there are so many.
+const MOST_FOUND: usize = 10_000;
 /// What begins a commit in what we ask git to print: git quotes it wherever else it could begin a line.
 const BEGIN: char = '\u{1}';
 
@@ -28,12 +28,10 @@ pub(super) struct Commit {
 }
 
 /// A credential in the history.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leak {
     pub(super) path: String,
-    pub(super) line: usize,
-    pub(super) kind: &'static str,
-    pub(super) shown: String,
+    pub(super) credential: Credential,
     /// The first commit that brought it, if a commit of one parent did.
     pub(super) commit: Option<String>,
 }
@@ -45,9 +43,11 @@ impl Leak {
             || "in a merge".to_owned(),
             |commit| format!("since commit {}", &commit[..10]),
         );
+        let Credential { line, kind, .. } = self.credential;
         format!(
-            "{}:{}: {}, `{}`, {commit}",
-            self.path, self.line, self.kind, self.shown
+            "{}:{line}: {kind}, `{}`, {commit}",
+            self.path,
+            self.credential.shown()
         )
     }
 }
@@ -61,9 +61,6 @@ pub(super) fn commits(store: &Store) -> io::Result<Vec<Commit>> {
         "--raw",
         "--no-abbrev",
         "--no-renames",
-        "--no-textconv",
-        "--no-ext-diff",
-        "--no-show-signature",
         "--format=%x01%H%x00%P%x00%s",
     ];
     store.ask(&words, store.tips(), |out| {
@@ -155,7 +152,7 @@ pub(super) fn leaks(store: &Store, commits: &[Commit]) -> io::Result<Vec<Leak>> 
             (&mut *out).take(bytes + 1).read_to_end(&mut content)?;
             let whole = content.strip_suffix(b"\n").unwrap_or(&content);
             // What holds a zero byte is no text.
-            if !whole.contains(&0) {
+            if found.len() < MOST_FOUND && !whole.contains(&0) {
                 found.extend(
                     credentials(whole)
                         .into_iter()
@@ -166,33 +163,48 @@ pub(super) fn leaks(store: &Store, commits: &[Commit]) -> io::Result<Vec<Leak>> 
         Ok(found)
     })?;
     // The oldest commit comes last, and its word stays.
-    let mut brought: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
-    for commit in commits {
+    let mut brought: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for (age, commit) in commits.iter().enumerate() {
         for (hash, path) in &commit.brought {
-            brought.insert(hash, (&commit.hash, path));
+            brought.insert(hash, (age, path));
         }
     }
-    let mut leaks: Vec<Leak> = found
+    // The same credential in many versions of a file is one: the oldest, and what a merge brought where nothing else did.
+    let mut leaks: BTreeMap<(String, &str, String), (Option<usize>, Credential)> = BTreeMap::new();
+    for (hash, credential) in found {
+        let first = brought.get(hash.as_str());
+        let path = first.map(|(_, path)| (*path).to_owned());
+        let path = path.or_else(|| paths.get(&hash).cloned()).unwrap_or_default();
+        let age = first.map(|(age, _)| *age);
+        let key = (path, credential.kind, credential.text.clone());
+        match leaks.get(&key) {
+            Some((known, _)) if *known >= age => {}
+            _ => drop(leaks.insert(key, (age, credential))),
+        }
+    }
+    Ok(leaks
         .into_iter()
-        .map(|(hash, (line, kind, shown))| {
-            let first = brought.get(hash.as_str());
-            let path = first.map(|(_, path)| (*path).to_owned());
-            Leak {
-                path: path.or_else(|| paths.get(&hash).cloned()).unwrap_or_default(),
-                line,
-                kind,
-                shown,
-                commit: first.map(|(commit, _)| (*commit).to_owned()),
-            }
+        .map(|((path, _, _), (age, credential))| Leak {
+            path,
+            credential,
+            commit: age.map(|age| commits[age].hash.clone()),
         })
+        .collect())
+}
+
+/// Returns how many of some names stand for a commit, or for a tag of one.
+pub(super) fn commits_among(store: &Store, names: &[&str]) -> io::Result<usize> {
+    let input: Vec<u8> = names
+        .iter()
+        .flat_map(|name| format!("{name}^{{commit}}\n").into_bytes())
         .collect();
-    // The same credential in many versions of a file is one.
-    leaks.sort();
-    leaks.dedup_by(|later, earlier| {
-        (&later.path, later.kind, &later.shown) == (&earlier.path, earlier.kind, &earlier.shown)
-    });
-    leaks.truncate(MOST_FOUND);
-    Ok(leaks)
+    store.ask(&["cat-file", "--batch-check"], input, |out| {
+        let mut commits = 0;
+        while let Some(line) = line(out)? {
+            commits += usize::from(line.split(' ').nth(1) == Some("commit"));
+        }
+        Ok(commits)
+    })
 }
 
 /// Reads a line without its end; what is longer than a line may be is cut, and the rest passed over.

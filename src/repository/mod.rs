@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use git::Store;
-use history::{Commit, Leak, commits, leaks};
+use history::{Commit, Leak, commits, commits_among, leaks};
 
 /// The fewest words and letters of a subject that says something.
 const LEAST_WORDS: usize = 2;
@@ -35,6 +35,9 @@ const EMPTY_SUBJECTS: &[&str] = &[
     "updated files",
     "work in progress",
 ];
+/// The digits of a commit: git shortens to seven at least, and the longest hash has 64.
+const LEAST_DIGITS: usize = 7;
+const MOST_DIGITS: usize = 64;
 /// The examples of anything that a report shows.
 const SHOWN: usize = 20;
 
@@ -51,7 +54,9 @@ pub struct HistoryFacts {
     pub described: u32,
     /// Subjects that do not, each with its commit: a part of them.
     pub wordless: Vec<String>,
-    /// Credentials that any version of any file holds, each once: file, line, kind, first letters, commit.
+    /// Credentials that any version of any file holds, each once.
+    pub credentials: u32,
+    /// File, line, kind, first letters and commit of a part of them.
     pub leaks: Vec<String>,
 }
 
@@ -69,8 +74,7 @@ impl HistoryFacts {
                 "the folder is no git repository, or has no commit".to_owned(),
                 false,
             ),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fault(error.to_string(), true),
-            Err(error) => fault(error.to_string(), false),
+            Err(error) => fault(error.to_string(), error.kind() != io::ErrorKind::InvalidData),
         }
     }
 
@@ -94,7 +98,43 @@ impl HistoryFacts {
                     format!("{} {subject:?}", &commit.hash[..10])
                 })
                 .collect(),
-            leaks: leaks.iter().map(Leak::told).collect(),
+            credentials: leaks.len() as u32,
+            leaks: leaks.iter().take(SHOWN).map(Leak::told).collect(),
+        }
+    }
+}
+
+/// The versions of a repository that a name can stand for.
+#[derive(Debug)]
+pub struct Versions(Option<Store>);
+
+impl Versions {
+    /// Opens the history of a folder; one without a readable history has no version.
+    ///
+    /// # Errors
+    /// When this machine can't read histories.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        match Store::open(folder) {
+            Ok(store) => Ok(Self(store)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a name is a commit, by seven digits at least, or a tag of one. A branch is no version: what it holds changes.
+    ///
+    /// # Errors
+    /// When this machine can't read histories.
+    pub fn has(&self, name: &str) -> io::Result<bool> {
+        let Some(store) = &self.0 else {
+            return Ok(false);
+        };
+        let digits = name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let commit = ((LEAST_DIGITS..=MOST_DIGITS).contains(&name.len()) && digits).then_some(name);
+        let named: Vec<&str> = commit.into_iter().chain(store.tag(name)).collect();
+        match commits_among(store, &named) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
+            found => Ok(found? > 0),
         }
     }
 }
@@ -142,6 +182,10 @@ mod tests {
         }
 
         fn git(&self, words: &[&str]) {
+            self.ask(words);
+        }
+
+        fn ask(&self, words: &[&str]) -> String {
             let done = Command::new("git")
                 .arg("-C")
                 .arg(self.path())
@@ -154,8 +198,10 @@ mod tests {
                     "core.hooksPath=/dev/null",
                 ])
                 .args(words)
-                .status();
-            assert!(done.unwrap().success(), "git {words:?}");
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "git {words:?}: {done:?}");
+            String::from_utf8(done.stdout).unwrap()
         }
 
         fn commit(&self, path: &str, content: &str, subject: &str) {
@@ -208,7 +254,7 @@ mod tests {
         team.git(&["checkout", "--quiet", "main"]);
         team.git(&["gc", "--quiet", "--prune=now"]);
         let facts = HistoryFacts::read(team.path());
-        assert_eq!((facts.commits, facts.described, facts.leaks.len()), (1, 0, 1));
+        assert_eq!((facts.commits, facts.described, facts.credentials), (1, 0, 1));
         assert!(facts.wordless[0].ends_with("\"wip\""));
     }
 
@@ -264,35 +310,110 @@ mod tests {
 
     #[test]
     fn nothing_of_the_repository_is_executed() {
+        use std::os::unix::fs::PermissionsExt;
         let team = Repository::new();
         team.commit("README.md", "hello\n", "Start from the company's starter");
         let trace = team.path().join("executed");
         let script = team.path().join("evil.sh");
         fs::write(&script, format!("#!/bin/sh\ntouch {}\ncat\n", trace.display())).unwrap();
-        Command::new("chmod").arg("+x").arg(&script).status().unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        team.commit(
+            ".gitattributes",
+            "* diff=evil filter=evil\n",
+            "Attributes that name a program",
+        );
+        // A commit that says it is signed, so that who shows signatures runs the program that checks them.
+        let plain = team.ask(&["cat-file", "commit", "HEAD"]);
+        let signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n";
+        fs::write(
+            team.path().join("signed"),
+            plain.replacen("\n\n", &format!("\n{signature}"), 1),
+        )
+        .unwrap();
+        let signed = team.ask(&["hash-object", "-t", "commit", "-w", "signed"]);
+        team.git(&["update-ref", "refs/heads/main", signed.trim()]);
         let evil = script.display().to_string();
-        fs::write(team.path().join(".gitattributes"), "* diff=evil filter=evil\n").unwrap();
-        team.git(&["add", "-A"]);
-        team.git(&["commit", "--quiet", "-m", "Attributes that name a program"]);
         for key in [
             "diff.evil.textconv",
             "diff.evil.command",
             "filter.evil.clean",
             "core.fsmonitor",
             "core.pager",
-            "pager.log",
             "diff.external",
             "gpg.program",
             "core.sshCommand",
             "uploadpack.packObjectsHook",
-            "core.alternateRefsCommand",
         ] {
             team.git(&["config", key, &evil]);
         }
         team.git(&["config", "log.showSignature", "true"]);
+        // Nobody who reads the history as it stands is safe: this is what the store of ours is for.
+        team.ask(&["log", "--raw"]);
+        assert!(trace.exists(), "the trap is none");
+        fs::remove_file(&trace).unwrap();
         let facts = HistoryFacts::read(team.path());
         assert_eq!((facts.fault, facts.commits), (None, 1));
+        assert!(Versions::open(team.path()).unwrap().has(signed.trim()).unwrap());
         assert!(!trace.exists(), "a setting of the repository has run a program");
+    }
+
+    #[test]
+    fn the_same_credential_is_one_and_another_is_another() {
+        let team = Repository::new();
+        team.commit("README.md", "hello\n", "Start from the company's starter");
+        let token = format!("glpat-{}", "Zk3Qm8Xv2Lp7Rt5Wn9Bs");
+        let both = format!("{}\n{token}\n", key());
+        team.commit("keys.txt", &both, "Write down what we need to know");
+        let first = team.ask(&["rev-parse", "HEAD"]);
+        team.commit("keys.txt", &format!("# ours\n{both}"), "Say whose these are");
+        let facts = HistoryFacts::read(team.path());
+        assert_eq!(
+            (facts.credentials, facts.leaks.len()),
+            (2, 2),
+            "{:?}",
+            facts.leaks
+        );
+        assert!(
+            facts
+                .leaks
+                .iter()
+                .all(|leak| leak.ends_with(&format!("since commit {}", &first[..10])))
+        );
+        // Two keys that begin alike are two.
+        team.commit(
+            "keys.txt",
+            &format!("{both}{}\n", key().replace("Z7", "Y8")),
+            "One more of them",
+        );
+        assert_eq!(HistoryFacts::read(team.path()).credentials, 3);
+    }
+
+    #[test]
+    fn a_version_is_a_commit_or_a_tag() {
+        let team = Repository::new();
+        team.commit("README.md", "hello\n", "Start from the company's starter");
+        team.git(&["tag", "data-v1"]);
+        team.git(&["tag", "-a", "data-v2", "-m", "x"]);
+        let head = team.ask(&["rev-parse", "HEAD"]);
+        let tree = team.ask(&["rev-parse", "HEAD^{tree}"]);
+        let has = |name: &str| Versions::open(team.path()).unwrap().has(name).unwrap();
+        for name in [head.trim(), &head[..8], "data-v1", "data-v2"] {
+            assert!(has(name), "{name}");
+        }
+        for name in [
+            "deadbeef",
+            "HEAD",
+            "main",
+            "master",
+            &head[..4],
+            tree.trim(),
+            "",
+            "data-v1\nHEAD",
+        ] {
+            assert!(!has(name), "{name}");
+        }
+        let none = tempfile::tempdir().unwrap();
+        assert!(!Versions::open(none.path()).unwrap().has(head.trim()).unwrap());
     }
 
     #[test]

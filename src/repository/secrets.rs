@@ -32,12 +32,16 @@ const FORMS: &[(&str, &str)] = &[
         r"\b[a-z][a-z0-9+]{2,15}://[^\s:/@'\x22<>{}$]{1,64}:([^\s:/@'\x22<>{}$]{6,128})@[0-9A-Za-z.-]+",
     ),
     (
-        "credential in a setting",
+        IN_A_SETTING,
         r#"(?i)(?:password|passwd|secret|token|api_?key|access_?key)["']?\s*[:=]\s*["']([0-9A-Za-z+/=_.!@#%^&*-]{12,128})["']"#,
     ),
 ];
 
+/// What only the name tells that it is given.
+const IN_A_SETTING: &str = "credential in a setting";
+
 /// Words by which people mark what is no credential.
+/// The default password of an image is as well known.
 const PLACEHOLDERS: &[&str] = &[
     "example",
     "changeme",
@@ -51,10 +55,11 @@ const PLACEHOLDERS: &[&str] = &[
     "sample",
     "1234567890",
     "redacted",
+    "postgres",
 ];
 /// The least bits a letter of a credential that only its name tells: words of a language have fewer, random letters more.
 const LEAST_BITS: f64 = 3.3;
-/// The letters of a credential that a report shows, enough to find it and too few to use it.
+/// The letters of a credential that a report shows.
 const SHOWN: usize = 4;
 
 static SET: LazyLock<RegexSet> = LazyLock::new(|| {
@@ -65,8 +70,25 @@ static EACH: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     FORMS.iter().map(|(_, form)| compiled(form)).collect()
 });
 
-/// Returns what looks like a credential in a file: line, what it is, and its first letters.
-pub(super) fn credentials(content: &[u8]) -> Vec<(usize, &'static str, String)> {
+/// What looks like a credential.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Credential {
+    pub(super) line: usize,
+    pub(super) kind: &'static str,
+    /// The credential itself, which is for comparing and never for showing.
+    pub(super) text: String,
+}
+
+impl Credential {
+    /// Returns the first letters, which are enough to find it and too few to use it.
+    pub(super) fn shown(&self) -> String {
+        let first: String = self.text.chars().take(SHOWN).collect();
+        format!("{first}…")
+    }
+}
+
+/// Returns what looks like a credential in a file, by line.
+pub(super) fn credentials(content: &[u8]) -> Vec<Credential> {
     let mut found = Vec::new();
     for form in SET.matches(content) {
         for captures in EACH[form].captures_iter(content) {
@@ -74,8 +96,8 @@ pub(super) fn credentials(content: &[u8]) -> Vec<(usize, &'static str, String)> 
                 continue;
             };
             let text = String::from_utf8_lossy(told.as_bytes()).into_owned();
-            // A form with a part of its own is told by what stands around it alone, so that the part must look random.
-            let vague = captures.get(1).is_some();
+            // A name in front of it alone says little: what follows must look random.
+            let vague = FORMS[form].0 == IN_A_SETTING;
             if is_placeholder(&text) || vague && bits_per_letter(told.as_bytes()) < LEAST_BITS {
                 continue;
             }
@@ -83,8 +105,8 @@ pub(super) fn credentials(content: &[u8]) -> Vec<(usize, &'static str, String)> 
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count();
-            let shown: String = text.chars().take(SHOWN).collect();
-            found.push((line, FORMS[form].0, format!("{shown}…")));
+            let kind = FORMS[form].0;
+            found.push(Credential { line, kind, text });
         }
     }
     found.sort();
@@ -118,7 +140,7 @@ mod tests {
     fn kinds(text: &str) -> Vec<&'static str> {
         credentials(text.as_bytes())
             .into_iter()
-            .map(|(_, kind, _)| kind)
+            .map(|credential| credential.kind)
             .collect()
     }
 
@@ -149,15 +171,19 @@ mod tests {
                 vec!["password in an address"],
             ),
             ("postgres://team:$PASSWORD@db.local/x".to_owned(), vec![]),
+            (
+                "amqp://team:hunter22@queue.local".to_owned(),
+                vec!["password in an address"],
+            ),
+            ("postgres://postgres:postgres@db/x".to_owned(), vec![]),
             ("http://localhost:8082/recommend/1".to_owned(), vec![]),
             ("tokens = 3".to_owned(), vec![]),
         ] {
             assert_eq!(kinds(&text), wanted, "{text}");
         }
         let two = format!("a\n\"api_key\": '{random}'\n");
-        assert_eq!(
-            credentials(two.as_bytes()),
-            [(2, "credential in a setting", "q7Zp…".to_owned())]
-        );
+        let found = credentials(two.as_bytes());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].line, found[0].shown().as_str()), (2, "q7Zp…"));
     }
 }
