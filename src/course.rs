@@ -1,5 +1,7 @@
 //! The course: its files, those of the current folder before those that are built in, and what they say.
 
+mod teams;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use include_dir::{Dir, DirEntry, include_dir};
+
+pub use teams::Team;
 
 use crate::coursefile::{Document, Fault, Faults, Section};
 use crate::release::ReleaseSpec;
@@ -260,6 +264,8 @@ pub struct Course {
     pub release: ReleaseSpec,
     /// What is wrong with the log that students get.
     pub troubles: Plan,
+    /// Who takes part, in the order of their numbers.
+    pub teams: Vec<Team>,
     /// The world's key.
     pub key: Key,
     /// Whether the key is the public one of the practice world.
@@ -305,6 +311,7 @@ impl Course {
         }
         let habits = habits(&root);
         let troubles = Plan::read(&root, release.days, world.movies);
+        let teams = teams::read(&root);
         root.finish();
         document.finish()?;
         Ok(Self {
@@ -313,6 +320,7 @@ impl Course {
             habits,
             release,
             troubles,
+            teams,
             key: Key::from_seed(PRACTICE),
             practice: true,
             key_file,
