@@ -29,6 +29,10 @@ pub mod traffic;
 
 pub mod stand_in;
 
+pub mod door;
+
+pub mod company;
+
 pub mod course;
 pub mod evidence;
 

@@ -86,19 +86,17 @@ pub(super) fn read(root: &Section<'_>) -> Vec<Team> {
                 );
             }
         }
-        let address = section
-            .text("address")
-            .and_then(|text| match with_port(&text) {
-                Some(address) => Some(address),
-                None => {
-                    section.fault_at(
-                        "address",
-                        "this is no address of a service",
-                        Some(format!("`host:port`, as in `team1.example.edu:{PORT}`")),
-                    );
-                    None
-                }
-            });
+        let address = section.text("address").and_then(|text| {
+            let address = with_port(&text);
+            if address.is_none() {
+                section.fault_at(
+                    "address",
+                    "this is no address of a service",
+                    Some(format!("`host:port`, as in `team1.example.edu:{PORT}`")),
+                );
+            }
+            address
+        });
         let token = section.text("token");
         if let Some(token) = &token {
             let is_plain = token.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -129,21 +127,18 @@ pub(super) fn read(root: &Section<'_>) -> Vec<Team> {
 
 /// Returns an address with its port, the contract's where it names none; none for what is no address.
 fn with_port(text: &str) -> Option<String> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            host.parse::<Ipv6Addr>().ok()?;
-            (format!("[{host}]"), port)
-        }
-        None => {
-            let end = text.find(':').unwrap_or(text.len());
-            let (host, port) = text.split_at(end);
-            let is_host = !host.is_empty()
-                && host
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
-            (is_host.then(|| host.to_owned())?, port)
-        }
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        (format!("[{host}]"), port)
+    } else {
+        let end = text.find(':').unwrap_or(text.len());
+        let (host, port) = text.split_at(end);
+        let is_host = !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+        (is_host.then(|| host.to_owned())?, port)
     };
     let port: u16 = match port {
         "" => PORT,

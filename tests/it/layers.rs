@@ -41,6 +41,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["coursefile", "scorecard", "metrics"]),
     ("traffic", &["clock", "seed", "exchange"]),
     ("stand_in", &["clock", "seed", "exchange", "traffic"]),
+    ("door", &["clock"]),
+    ("company", &["clock", "seed", "world", "door"]),
     (
         "course",
         &[
