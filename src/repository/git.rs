@@ -94,7 +94,35 @@ impl Store {
         input: Vec<u8>,
         read: impl FnOnce(&mut dyn BufRead) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        Self::whole(self.git(words), input, read)
+        self.ask_with(&[], words, input, read)
+    }
+
+    /// Runs git over the store with more in its environment: where the files are, where the index is, where objects go.
+    ///
+    /// # Errors
+    /// As [`Store::ask`].
+    pub(super) fn ask_with<T: Send + 'static>(
+        &self,
+        environment: &[(&str, &Path)],
+        words: &[&str],
+        input: Vec<u8>,
+        read: impl FnOnce(&mut dyn BufRead) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let mut command = self.git(words);
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        Self::whole(command, input, read)
+    }
+
+    /// The store's own folder, which is gone with it.
+    pub(super) fn place(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Returns what a reference points to.
+    pub(super) fn reference(&self, name: &str) -> Option<&str> {
+        self.refs.get(name).map(String::as_str)
     }
 
     fn git(&self, words: &[&str]) -> Command {
@@ -171,12 +199,34 @@ impl Store {
     }
 }
 
+/// Pushes from a repository of ours to where it is kept; no hook of a repository runs.
+///
+/// The way there (keys, names, helpers) is what the settings of whoever runs this say.
+///
+/// # Errors
+/// What git said.
+pub fn push(repository: &Path, remote: &str, what: &str) -> Result<(), String> {
+    let done = Command::new("git")
+        .arg("-C")
+        .arg(repository)
+        .args(["-c", "core.hooksPath=/dev/null"])
+        .args(["push", "--quiet", "--", remote, what])
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("git cannot be run: {error}"))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&done.stderr).trim().to_owned())
+}
+
 /// An error that is the repository's, and not this machine's.
-fn theirs(text: String) -> io::Error {
+pub(super) fn theirs(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-fn is_plain_dir(path: &Path) -> bool {
+pub(super) fn is_plain_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|about| about.is_dir())
 }
 
@@ -185,7 +235,7 @@ pub(super) fn is_hash(text: &str) -> bool {
     [40, 64].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn read_small(path: &Path) -> io::Result<String> {
+pub(super) fn read_small(path: &Path) -> io::Result<String> {
     let about = fs::symlink_metadata(path)?;
     if !about.is_file() || about.len() > REF_BYTES {
         return Err(theirs(format!(
@@ -223,7 +273,7 @@ fn references(git: &Path) -> io::Result<BTreeMap<String, String>> {
 }
 
 /// Returns the commit that is checked out if no branch is.
-fn head(git: &Path) -> Option<String> {
+pub(super) fn head(git: &Path) -> Option<String> {
     let text = read_small(&git.join("HEAD")).ok()?;
     is_hash(text.trim()).then(|| text.trim().to_owned())
 }

@@ -1,5 +1,6 @@
 //! What a team's repository tells of how the team works: its history, read without running or believing any of it.
 
+mod checkout;
 mod git;
 mod history;
 mod secrets;
@@ -9,7 +10,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use checkout::{Checkout, Entry, Order};
 use git::Store;
+pub use git::push;
 use history::{Commit, Leak, commits, commits_among, leaks};
 
 /// The fewest words and letters of a subject that says something.
