@@ -3,12 +3,14 @@
 mod teams;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use include_dir::{Dir, DirEntry, include_dir};
+use walkdir::WalkDir;
 
 pub use teams::Team;
 
@@ -26,6 +28,9 @@ static ASSIGNMENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assignments");
 static RUBRICS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rubrics");
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 static COURSE: &str = include_str!("../course.toml");
+
+/// The file of a template that names, a line each, the files of the layers below that are not in it.
+const LEFT_OUT: &str = ".leave-out";
 
 /// The seed of the practice world, whose key is public.
 const PRACTICE: u64 = 0;
@@ -107,32 +112,45 @@ impl CourseFiles {
         paths
     }
 
-    /// Returns the files of a template: path from the template's top, and content. Files of the folder come before built-in ones.
+    /// Returns the files of a template: path from the template's top, and content.
     ///
-    /// A milestone's template is what it adds to the one before, so that what is mended in one reaches all that follow.
-    pub fn template(&self, name: &str) -> Vec<(String, Vec<u8>)> {
-        if TEMPLATES.get_dir(name).is_none() {
-            return Vec::new();
+    /// A milestone's template is what it adds to the one before, so that what is mended in one reaches all that follow; what a
+    /// framework has otherwise lies over each. Files of the folder come before built-in ones and may be more of them; a file
+    /// [`LEFT_OUT`] of a layer names those of the layers below that are not in it.
+    ///
+    /// # Errors
+    /// When a file of the folder is there and cannot be read.
+    pub fn template(&self, name: &str, framework: Framework) -> Result<Vec<(String, Vec<u8>)>, Faults> {
+        let own = self.folder.as_ref().map(|folder| folder.join("templates"));
+        if TEMPLATES.get_dir(name).is_none() && !own.as_ref().is_some_and(|own| own.join(name).is_dir()) {
+            return Ok(Vec::new());
         }
         let mut all: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for layer in layers(name) {
+        for layer in layers(name, framework) {
             let mut files: Vec<(String, Vec<u8>)> = Vec::new();
             if let Some(dir) = TEMPLATES.get_dir(&layer) {
                 collect(dir, &layer, &mut files);
             }
+            if let Some(own) = &own {
+                files.extend(files_of(&own.join(&layer))?);
+            }
+            // A template of the same name and the plain file are one: what comes later stands.
+            let plain = |path: &str| path.strip_suffix(".tera").unwrap_or(path).to_owned();
+            let (left_out, files): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|(path, _)| path == LEFT_OUT);
+            for (_, text) in left_out {
+                for path in String::from_utf8_lossy(&text).lines().map(str::trim) {
+                    all.retain(|name, _| plain(name) != path);
+                }
+            }
             for (path, content) in files {
-                let own = self
-                    .folder
-                    .as_ref()
-                    .map(|folder| folder.join("templates").join(&layer).join(&path));
-                let content = match own.map(fs::read) {
-                    Some(Ok(text)) => text,
-                    _ => content,
-                };
+                let (one, other) = (plain(&path), format!("{}.tera", plain(&path)));
+                all.remove(&one);
+                all.remove(&other);
                 all.insert(path, content);
             }
         }
-        all.into_iter().collect()
+        Ok(all.into_iter().collect())
     }
 
     /// Returns the course.
@@ -203,12 +221,69 @@ pub fn number(milestone: &str) -> Option<u8> {
     milestone.strip_prefix('m')?.parse().ok()
 }
 
-/// Returns the templates that one is made of, the first below: `m3` is `m1`, `m2` and itself.
-fn layers(name: &str) -> Vec<String> {
-    match number(name) {
+/// What the service of a starter is written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framework {
+    /// Python, and its standard library alone.
+    #[default]
+    Plain,
+    /// Python with Flask.
+    Flask,
+    /// Python with FastAPI.
+    Fastapi,
+    /// Node.js, and its standard library alone.
+    Node,
+}
+
+impl Framework {
+    /// The words for them, in their order.
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("plain", Self::Plain),
+        ("flask", Self::Flask),
+        ("fastapi", Self::Fastapi),
+        ("node", Self::Node),
+    ];
+
+    /// Returns its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize].0
+    }
+}
+
+/// Returns the templates that one is made of, the first below: `m3` is `m1`, `m2` and itself, each with its framework's over it.
+fn layers(name: &str, framework: Framework) -> Vec<String> {
+    let names = match number(name) {
         Some(number) => (1..=number).map(|number| format!("m{number}")).collect(),
         None => vec![name.to_owned()],
+    };
+    let with = |name: String| {
+        let over = (framework != Framework::Plain).then(|| format!("{}/{name}", framework.word()));
+        std::iter::once(name).chain(over)
+    };
+    names.into_iter().flat_map(with).collect()
+}
+
+/// Returns the files of a folder and of those below it, in order; none where there is no such folder, and a link is not followed.
+fn files_of(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, Faults> {
+    let mut files = Vec::new();
+    if !dir.is_dir() {
+        return Ok(files);
     }
+    let refused = |path: &Path, why: &dyn fmt::Display| whole(&shown(path), format!("cannot be read: {why}"));
+    for entry in WalkDir::new(dir).sort_by_file_name() {
+        let entry = entry.map_err(|error| refused(dir, &error))?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let path = entry.path();
+        let name = path
+            .strip_prefix(dir)
+            .unwrap_or(path)
+            .to_string_lossy()
+            .into_owned();
+        files.push((name, fs::read(path).map_err(|error| refused(path, &error))?));
+    }
+    Ok(files)
 }
 
 fn collect(dir: &Dir<'_>, top: &str, files: &mut Vec<(String, Vec<u8>)>) {
@@ -536,9 +611,9 @@ mod tests {
             let (assignment, _) = files.assignment(milestone).unwrap();
             assert_eq!(assignment.deadline, Duration::from_millis(800));
             assert!(files.handout(milestone).unwrap().starts_with("# Milestone "));
-            assert!(!files.template(milestone).is_empty());
+            assert!(!files.template(milestone, Framework::Plain).unwrap().is_empty());
         }
-        assert!(files.template("m5").is_empty());
+        assert!(files.template("m5", Framework::Plain).unwrap().is_empty());
         assert_eq!(
             files.rubrics(),
             milestones.map(|name| format!("rubrics/{name}.toml"))
@@ -559,6 +634,67 @@ mod tests {
         assert_eq!(
             (course.world.users, course.practice, course.key),
             (500, false, key)
+        );
+    }
+
+    #[test]
+    fn a_template_is_its_layers_with_what_a_framework_has_otherwise_over_each() {
+        let files = CourseFiles { folder: None };
+        let names = |milestone: &str, framework: Framework| -> Vec<String> {
+            let template = files.template(milestone, framework).unwrap();
+            template.into_iter().map(|(path, _)| path).collect()
+        };
+        for (word, framework) in Framework::WORDS {
+            assert_eq!(framework.word(), *word);
+            let mut before = Vec::new();
+            for milestone in ["m1", "m2", "m3", "m4"] {
+                let all = names(milestone, *framework);
+                assert!(!all.iter().any(|path| path.ends_with(LEFT_OUT)), "{all:?}");
+                assert!(before.iter().all(|path| all.contains(path)), "{word} {milestone}");
+                let python = all
+                    .iter()
+                    .filter(|path| Path::new(path).extension() == Some("py".as_ref()))
+                    .count();
+                assert_eq!(python == 0, *framework == Framework::Node, "{word}: {all:?}");
+                before = all;
+            }
+        }
+        assert!(names("m3", Framework::Node).contains(&"deploy/nginx.conf".to_owned()));
+        let flask = files.template("m3", Framework::Flask).unwrap();
+        let service = flask.iter().find(|(path, _)| path == "service.py").unwrap();
+        assert!(String::from_utf8_lossy(&service.1).contains("from flask import"));
+    }
+
+    #[test]
+    fn a_course_adds_to_a_template_and_leaves_out_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("templates/m2");
+        fs::create_dir_all(own.join("docs")).unwrap();
+        fs::write(own.join("docs/why.md"), "why").unwrap();
+        fs::write(own.join("evaluate.py"), "ours").unwrap();
+        fs::write(own.join("README.md"), "plain").unwrap();
+        fs::write(own.join(LEFT_OUT), "Dockerfile\ncompany.py\n").unwrap();
+        let files = CourseFiles {
+            folder: Some(dir.path().to_owned()),
+        };
+        let template: BTreeMap<String, Vec<u8>> = files
+            .template("m2", Framework::Plain)
+            .unwrap()
+            .into_iter()
+            .collect();
+        assert_eq!(template["docs/why.md"], b"why");
+        assert_eq!(template["evaluate.py"], b"ours");
+        assert_eq!(template["README.md"], b"plain");
+        assert!(template.contains_key("train.py"));
+        for gone in ["README.md.tera", "Dockerfile.tera", "company.py", LEFT_OUT] {
+            assert!(!template.contains_key(gone), "{gone}");
+        }
+        assert!(
+            files
+                .template("m1", Framework::Plain)
+                .unwrap()
+                .iter()
+                .any(|(path, _)| path == "company.py")
         );
     }
 

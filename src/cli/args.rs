@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::course::Framework;
 use crate::yardstick::{LogFormat, Size};
 
 /// The pretend movie-streaming company, and the grader of the services built for it
@@ -57,7 +58,7 @@ pub(super) enum Command {
     Demo(Demo),
     /// Copies the built-in course to a folder, with a world key of its own, to edit
     New(New),
-    /// Makes a team's repository for a milestone
+    /// Makes teams' repositories for a milestone, and keeps them up to date
     #[command(subcommand)]
     Starter(StarterCommand),
     /// Tells a team where its service stands; not a grade
@@ -131,23 +132,99 @@ pub(super) struct New {
 pub(super) enum StarterCommand {
     /// Writes a repository that works and leaves everything to improve
     New(StarterNew),
+    /// Merges a newer starter into teams' repositories, each on a branch of its own
+    Update(StarterUpdate),
 }
 
-/// Writes a starter repository.
+/// Writes starter repositories.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   reelworld starter new m1 --team falcons
-  reelworld starter new m1 --team falcons --dir repos/falcons")]
+  reelworld starter new m1 --team falcons --framework flask --dir repos/falcons
+  reelworld starter new m1 --all                        one for each [[team]] of course.toml, in repos/
+  reelworld starter new m1 --all --remote git@git.example.edu:mlip/{team}.git          prints how to push
+  reelworld starter new m1 --all --remote git@git.example.edu:mlip/{team}.git --push   and this pushes
+
+A team's word for the company's pages goes to .env, which git does not take up and nobody else can read.")]
 pub(super) struct StarterNew {
     /// Milestone to start
     #[arg(value_name = "MILESTONE")]
     pub(super) milestone: String,
     /// Name of the team: letters, digits, dots, hyphens and underscores
-    #[arg(long, value_name = "NAME")]
-    pub(super) team: String,
-    /// Folder to make; the team's name if not given
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub(super) team: Option<String>,
+    /// Make the repository of every team of course.toml; those that are there already are left alone
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Folder to make, or with --all the folder to make them in; the team's name or repos if not given
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
+    /// What the service is written with
+    #[arg(long, value_enum, default_value_t = FrameworkWord::Plain, value_name = "WORD")]
+    pub(super) framework: FrameworkWord,
+    /// Where repositories are kept, with {team} for the team's name
+    #[arg(long, value_name = "URL")]
+    pub(super) remote: Option<String>,
+    /// Push there instead of printing how
+    #[arg(long, requires = "remote")]
+    pub(super) push: bool,
+}
+
+/// What the service of a starter is written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FrameworkWord {
+    /// Python's standard library alone
+    Plain,
+    /// Python with Flask
+    Flask,
+    /// Python with FastAPI
+    Fastapi,
+    /// Node.js' standard library alone
+    Node,
+}
+
+impl From<FrameworkWord> for Framework {
+    fn from(word: FrameworkWord) -> Self {
+        match word {
+            FrameworkWord::Plain => Self::Plain,
+            FrameworkWord::Flask => Self::Flask,
+            FrameworkWord::Fastapi => Self::Fastapi,
+            FrameworkWord::Node => Self::Node,
+        }
+    }
+}
+
+/// Merges newer starters.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld starter update repos/*                    what the course's folder has newer, in every repository
+  reelworld starter update repos/* --milestone m2     and what the next milestone adds
+  reelworld starter update repos/falcons --json
+
+Each repository gets a branch starter/MILESTONE-VERSION on what is checked out, which itself stays as it is. What
+only the team has changed is never touched; what both have changed is between markers. Nothing of a repository is run.
+Exit code 1: a repository was refused, or has conflicts that somebody must solve.")]
+pub(super) struct StarterUpdate {
+    /// Teams' repositories
+    #[arg(required = true, value_name = "REPOSITORY")]
+    pub(super) repositories: Vec<PathBuf>,
+    /// Milestone to bring them to; the one that each is at if not given
+    #[arg(long, value_name = "MILESTONE")]
+    pub(super) milestone: Option<String>,
+    /// Where repositories are kept, with {team} for the team's name
+    #[arg(long, value_name = "URL")]
+    pub(super) remote: Option<String>,
+    /// Push the branches there instead of printing how
+    #[arg(long, requires = "remote")]
+    pub(super) push: bool,
+    /// Print what has become of each file as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Checks one's own service.

@@ -1,4 +1,4 @@
-//! `new`, `starter`, `rubric`, `doctor`: what concerns the course's files and this machine.
+//! `new`, `rubric`, `doctor`: what concerns the course's files and this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::args::{Doctor, New, RubricCommand, StarterNew};
+use super::args::{Doctor, New, RubricCommand};
 use super::exit::Exit;
-use super::run::{Milestone, truth};
+use super::run::Milestone;
 use super::simulate::available;
 use super::ui::{Failure, Ui};
 use crate::course::{CourseFiles, built_in_files};
@@ -16,7 +16,6 @@ use crate::coursefile::Faults;
 use crate::grade::MEASURES;
 use crate::rubric::{Rubric, handout};
 use crate::seed::Key;
-use crate::starter::{StarterError, StarterSpec, write_starter};
 
 /// Copies the built-in course.
 pub(super) fn new(args: &New, ui: &Ui) -> Result<Exit, Failure> {
@@ -67,66 +66,6 @@ fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
         fs::create_dir_all(parent).map_err(refused)?;
     }
     fs::write(path, content).map_err(refused)
-}
-
-/// Writes a starter repository.
-pub(super) fn starter(args: &StarterNew, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
-    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.team));
-    let milestone = Milestone::open(files, &args.milestone)?;
-    let course = files.course()?;
-    let (world, release) = truth(&course);
-    let text = files.handout(&args.milestone)?;
-    let spec = StarterSpec {
-        milestone: &args.milestone,
-        team: &args.team,
-        port: milestone.assignment.port,
-        rubric: &milestone.rubric,
-        handout: &text,
-    };
-    let written = write_starter(&dir, &spec, files, &world, &release).map_err(|error| match error {
-        StarterError::Io(..) => Failure::machine(error.to_string()),
-        _ => Failure::usage(error.to_string()),
-    })?;
-    let committed = first_commit(&dir, &args.team);
-    let git = if committed {
-        "a git repository with a first commit"
-    } else {
-        "no git repository, because git is not here"
-    };
-    let text = format!(
-        "{written} files in {}: {git}\nnext: cd {} && reelworld check {}\n",
-        dir.display(),
-        dir.display(),
-        args.milestone
-    );
-    ui.data(&text)
-        .map_err(|error| Failure::machine(error.to_string()))?;
-    Ok(Exit::Passed)
-}
-
-/// Makes a repository of a folder; no hooks of the machine's run, and no name of its user is needed.
-fn first_commit(dir: &Path, team: &str) -> bool {
-    let git = |words: &[&str]| {
-        Command::new("git")
-            .arg("-C")
-            .arg(dir)
-            .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false"])
-            .args([
-                "-c",
-                &format!("user.name={team}"),
-                "-c",
-                &format!("user.email={team}@students.invalid"),
-            ])
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    git(&["init", "-q", "-b", "main"])
-        && git(&["add", "-A"])
-        && git(&["commit", "-q", "-m", "Start from the company's starter"])
 }
 
 /// Looks after rubrics.

@@ -13,12 +13,12 @@ use super::grade::show_class;
 use super::run::{Milestone, Run, repository, run, truth, world_ref};
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
-use crate::course::CourseFiles;
+use crate::course::{CourseFiles, Framework};
 use crate::grade::{Ground, Subject};
 use crate::release::Release;
 use crate::scorecard::{RunKind, Scorecard, Verdict};
 use crate::stand_in::{Answers, StandIn};
-use crate::starter::{StarterSpec, write_starter};
+use crate::starter::{Seat, Starter};
 use crate::traffic::Target;
 use crate::world::World;
 
@@ -57,15 +57,23 @@ pub(super) fn demo(
         ));
     }
     let text = files.handout("m1")?;
-    let spec = StarterSpec {
-        milestone: "m1",
-        team: "starter",
+    let starter = Starter::open(
+        files,
+        "m1",
+        Framework::Plain,
+        (&milestone.rubric, &text),
+        (&world, &release),
+    )
+    .map_err(|error| Failure::machine(error.to_string()))?;
+    let seat = Seat {
+        name: "starter".to_owned(),
+        number: None,
         port: milestone.assignment.port,
-        rubric: &milestone.rubric,
-        handout: &text,
+        address: None,
     };
     let work = out.join("submissions");
-    write_starter(&work.join("starter"), &spec, files, &world, &release)
+    starter
+        .write(&work.join("starter"), &seat, &BTreeMap::new(), clock.now_utc())
         .map_err(|error| Failure::machine(error.to_string()))?;
     let data = work.join("starter").join("data");
     for name in SHOWN {

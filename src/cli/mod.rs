@@ -9,6 +9,7 @@ mod feedback;
 mod grade;
 mod run;
 mod simulate;
+mod starter;
 mod ui;
 mod world;
 mod world_attacks;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, Command, StarterCommand, WorldCommand};
+use self::args::{Cli, Command, WorldCommand};
 use self::exit::Exit;
 use self::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
@@ -49,7 +50,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
     match cli.command {
         Command::Demo(args) => demo::demo(&args, &files, ui, &stop, clock),
         Command::New(args) => course::new(&args, ui),
-        Command::Starter(StarterCommand::New(args)) => course::starter(&args, &files, ui),
+        Command::Starter(command) => starter::starter(&command, &files, ui, &stop, clock),
         Command::Check(args) => check::check(&args, &files, ui, &stop, clock),
         Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
         Command::Report(args) => grade::report(&args, &files, ui),

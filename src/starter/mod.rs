@@ -123,7 +123,9 @@ impl Starter {
         texts: (&Rubric, &str),
         (world, release): (&World, &Release),
     ) -> Result<Self, StarterError> {
-        let template = files.template(milestone, framework).map_err(StarterError::Course)?;
+        let template = files
+            .template(milestone, framework)
+            .map_err(StarterError::Course)?;
         if template.is_empty() {
             return Err(StarterError::NoTemplate(milestone.to_owned()));
         }

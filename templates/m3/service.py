@@ -15,8 +15,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def commit():
     """Returns the commit that is running, or what the release has named where git is not there."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True)
-    return found.stdout.strip() or os.environ.get("COMMIT", "")
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        found = ""
+    return found or os.environ.get("COMMIT", "")
 
 
 def arm_of(user, experiment="first"):

@@ -1,4 +1,4 @@
-"""Makes the next model and tells the running service to take it."""
+"""Makes the next model and tells the running services to take it: $SERVICES names them, or there is one on $PORT of this machine."""
 import os
 import urllib.request
 
@@ -6,6 +6,6 @@ import train
 
 if __name__ == "__main__":
     train.make()
-    port = os.environ.get("PORT", "8082")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/reload", timeout=30) as answer:
-        print("now served:", answer.read().decode())
+    for address in os.environ.get("SERVICES", "127.0.0.1:" + os.environ.get("PORT", "8082")).split(","):
+        with urllib.request.urlopen(f"http://{address}/reload", timeout=30) as answer:
+            print(address, "now serves", answer.read().decode())

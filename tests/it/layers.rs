@@ -81,7 +81,18 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("report", &["scorecard"]),
-    ("starter", &["world", "release", "course", "rubric"]),
+    (
+        "starter",
+        &[
+            "coursefile",
+            "world",
+            "release",
+            "rubric",
+            "repository",
+            "course",
+            "evidence",
+        ],
+    ),
     (
         "cli",
         &[
@@ -97,6 +108,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sim",
             "trouble",
             "release",
+            "repository",
             "sandbox",
             "traffic",
             "stand_in",
