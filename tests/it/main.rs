@@ -5,6 +5,7 @@
 mod assignments;
 mod company;
 mod feedback;
+mod frameworks;
 mod golden;
 mod golden_metrics;
 mod graded;
@@ -17,6 +18,7 @@ mod report;
 mod sandbox;
 mod secrets;
 mod sim;
+mod solutions;
 mod starter;
 mod told;
 mod traffic;
