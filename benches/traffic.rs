@@ -40,6 +40,7 @@ fn main() -> io::Result<()> {
             target: Target {
                 address: service.address(),
                 host: service.address().to_string(),
+                sockets: None,
             },
             deadline: DEADLINE,
             peak_rate: rate,

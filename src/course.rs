@@ -17,7 +17,7 @@ pub use teams::Team;
 use crate::coursefile::{Document, Fault, Faults, Section};
 use crate::release::ReleaseSpec;
 use crate::rubric::Rubric;
-use crate::sandbox::Limits;
+use crate::sandbox::{Bounds, Limits};
 use crate::scorecard::MeasureInfo;
 use crate::seed::Key;
 use crate::traffic::Workload;
@@ -509,6 +509,8 @@ pub struct Assignment {
     pub workload: Workload,
     /// How long building and starting may take.
     pub limits: Limits,
+    /// How much of the machine a submission may use.
+    pub bounds: Bounds,
 }
 
 impl Assignment {
@@ -557,7 +559,9 @@ impl Assignment {
             build: Duration::from_secs(300),
             ready: Duration::from_secs(60),
         };
+        let mut bounds = Bounds::default();
         if let Some(section) = root.table("limits") {
+            bounds = Bounds::read(&section);
             let seconds = |key: &str, usual: Duration| {
                 section
                     .number_in(key, 0.1..=86_400.0)
@@ -576,6 +580,7 @@ impl Assignment {
             port,
             workload,
             limits,
+            bounds,
         })
     }
 }

@@ -64,6 +64,8 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "item", rename_all = "snake_case")]
 pub enum Item {
+    /// How the submission's programs were kept from the machine and from each other.
+    Isolation(IsolationNote),
     /// The build came to an end.
     Build(StageEnd),
     /// The service became ready, or did not.
@@ -104,6 +106,17 @@ pub enum Item {
         /// How long the run took, in seconds.
         duration_s: f64,
     },
+}
+
+/// What was isolated and how, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct IsolationNote {
+    /// By what: `sandbox: bubblewrap 0.8.0`, or `not isolated`.
+    pub how: String,
+    /// What else is so, a phrase each: the bounds, the user.
+    pub details: Vec<String>,
+    /// What this machine could not give, a phrase each.
+    pub weak: Vec<String>,
 }
 
 /// How a stage of the service's life came out.

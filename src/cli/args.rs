@@ -95,6 +95,12 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<std::ffi::OsString>,
     },
+    /// Keeps a sandbox (used by this program itself)
+    #[command(name = "__sandbox", hide = true)]
+    Sandbox,
+    /// Runs commands in a sandbox (used by this program itself)
+    #[command(name = "__inside", hide = true)]
+    Inside,
 }
 
 /// Plays the whole loop.
@@ -272,13 +278,14 @@ pub(super) enum Replay {
 /// Grades submissions.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  reelworld grade m1 submissions/* --out runs/m1 --trust
-  reelworld grade m1 submissions/* --out runs/m1 --trust --resume
-  reelworld grade m1 submissions/falcons --out runs/falcons --trust --seed 3 --json
+  reelworld grade m1 submissions/* --out runs/m1
+  reelworld grade m1 submissions/* --out runs/m1 --resume
+  reelworld grade m1 submissions/falcons --out runs/falcons --seed 3 --json
 
-A submission is code that somebody else wrote, and building it is running it. There is no
-sandbox yet: the service runs as you, and can read and change what you can. --trust says
-that you know and accept this, or that this machine holds nothing worth protecting.")]
+A submission is code that somebody else wrote, and building it is running it: each runs in a
+sandbox of its own, with its own files, processes and network, and bounds on all that it uses
+([limits] of the assignment). Where this machine gives none, nothing is run, and `reelworld
+doctor` tells what is missing. --trust runs submissions as you; their cards say so.")]
 pub(super) struct Grade {
     /// Milestone to grade
     #[arg(value_name = "MILESTONE")]
@@ -289,7 +296,7 @@ pub(super) struct Grade {
     /// Folder for evidence and reports
     #[arg(long, value_name = "RUN")]
     pub(super) out: PathBuf,
-    /// Run the submissions' code as the current user, without a sandbox
+    /// Run the submissions' code as the current user, without a sandbox; their cards say "not isolated"
     #[arg(long)]
     pub(super) trust: bool,
     /// Seed of the traffic

@@ -55,7 +55,7 @@ pub(super) fn check(
     let ground = Ground::Released(release);
     let subject = match &args.service {
         Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
-        None => repository(&dir, out.join("home"), &data),
+        None => repository(&dir, out.join("home"), &data, None),
     };
     if let Some(which) = args.replay {
         let again = Again {

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::run::Milestone;
 use super::simulate::available;
 use super::ui::{Failure, Ui};
+use crate::clock::Clock;
 use crate::course::{CourseFiles, built_in_files};
 use crate::coursefile::Faults;
 use crate::grade::MEASURES;
@@ -121,7 +122,7 @@ fn lint(named: &[PathBuf], files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure
 }
 
 /// Tells what this machine can do.
-pub(super) fn doctor(args: &Doctor, ui: &Ui) -> Result<Exit, Failure> {
+pub(super) fn doctor(args: &Doctor, ui: &Ui, clock: Clock) -> Result<Exit, Failure> {
     let version = |program: &str| {
         let output = Command::new(program)
             .arg("--version")
@@ -143,7 +144,7 @@ pub(super) fn doctor(args: &Doctor, ui: &Ui) -> Result<Exit, Failure> {
     };
     let linux = cfg!(target_os = "linux");
     let processors = available();
-    let rows = [
+    let mut rows: Vec<(&str, bool, String, &str)> = vec![
         (
             "processors",
             processors >= 2,
@@ -163,12 +164,6 @@ pub(super) fn doctor(args: &Doctor, ui: &Ui) -> Result<Exit, Failure> {
             "install git so that starters are repositories",
         ),
         (
-            "whole process trees end",
-            linux,
-            if linux { "yes".to_owned() } else { String::new() },
-            "only Linux tells the parents of every process; elsewhere a runaway child may stay",
-        ),
-        (
             "precise timer",
             linux,
             if linux {
@@ -178,13 +173,13 @@ pub(super) fn doctor(args: &Doctor, ui: &Ui) -> Result<Exit, Failure> {
             },
             "elsewhere arrivals are kept to milliseconds",
         ),
-        (
-            "sandbox",
-            false,
-            String::new(),
-            "there is none yet: grading needs --trust",
-        ),
     ];
+    let sandbox = super::doctor::sandbox(clock);
+    rows.extend(
+        sandbox
+            .iter()
+            .map(|row| (row.name, row.ok, row.found.clone(), row.hint.as_str())),
+    );
     let well = |ok: bool, found: &str| ok && !found.is_empty();
     let text = if args.json {
         let all: Vec<serde_json::Value> = rows
@@ -200,7 +195,7 @@ pub(super) fn doctor(args: &Doctor, ui: &Ui) -> Result<Exit, Failure> {
         for (name, ok, found, hint) in &rows {
             let ok = well(*ok, found);
             let (mark, note) = if ok { ("ok", found.as_str()) } else { ("--", *hint) };
-            text.push_str(&format!("  {mark}  {name:<26}{note}\n"));
+            text.push_str(&format!("  {mark}  {name:<54}{note}\n"));
         }
         text
     };

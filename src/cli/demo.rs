@@ -93,14 +93,8 @@ pub(super) fn demo(
     for name in ["starter"].into_iter().chain(SHOWN) {
         ui.progress(format_args!("{name}"));
         let subject = match stand_ins.get(name) {
-            Some(service) => {
-                let address = service.address();
-                Subject::Address(Target {
-                    address,
-                    host: format!("localhost:{}", address.port()),
-                })
-            }
-            None => repository(&work.join(name), out.join("home").join(name), &data),
+            Some(service) => Subject::Address(Target::local(service.address())),
+            None => repository(&work.join(name), out.join("home").join(name), &data, None),
         };
         let one = Run {
             name,

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Grade, Report, ReportAudience, ReportFormat};
 use super::exit::Exit;
-use super::run::{Milestone, Run, exit_of, page, repository, run, truth, world_ref, write_pages};
+use super::run::{
+    Milestone, Run, Walls, exit_of, isolation, page, repository, run, truth, world_ref, write_pages,
+};
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
 use crate::course::CourseFiles;
@@ -23,11 +25,13 @@ pub(super) fn grade(
     stop: &Stop,
     clock: Clock,
 ) -> Result<Exit, Failure> {
-    if !args.trust {
-        return Err(Failure::machine(
-            "grading runs code that somebody else wrote, and there is no sandbox yet: it would run as you",
-        )
-        .hint("say --trust if you accept that, or if this machine holds nothing worth protecting"));
+    let isolation = (!args.trust).then(|| isolation(clock)).transpose()?;
+    if let Some(isolation) = &isolation {
+        let facts = isolation.facts();
+        ui.progress(format_args!("{}", facts.how));
+        for weak in &facts.weak {
+            ui.progress(format_args!("  {weak}"));
+        }
     }
     let submissions = names(&args.submissions)?;
     let milestone = Milestone::open(files, &args.milestone)?;
@@ -68,7 +72,12 @@ pub(super) fn grade(
         ui.progress(format_args!("[{}/{total}] {name}", place + 1));
         let work = own.join("work");
         copy_submission(dir, &work)?;
-        let subject = repository(&work, own.join("home"), &data);
+        let walls = isolation.as_ref().map(|isolation| Walls {
+            isolation,
+            bounds: milestone.assignment.bounds,
+            clock,
+        });
+        let subject = repository(&work, own.join("home"), &data, walls);
         let one = Run {
             name,
             source: dir.display().to_string(),

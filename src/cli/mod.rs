@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod course;
 mod demo;
+mod doctor;
 mod exit;
 mod feedback;
 mod grade;
@@ -28,9 +29,12 @@ use crate::course::CourseFiles;
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    // The leash is another program in all but its file: it has its own signals and its own protocol.
-    if let Command::Leash { words } = &cli.command {
-        return crate::sandbox::run_leash(words);
+    // These are other programs in all but their file: they have their own signals and their own protocol.
+    match &cli.command {
+        Command::Leash { words } => return crate::sandbox::run_leash(words),
+        Command::Sandbox => return crate::sandbox::run_keeper(),
+        Command::Inside => return crate::sandbox::run_inside(),
+        _ => {}
     }
     let ui = Ui::new(cli.global.color);
     match dispatch(cli, &ui) {
@@ -59,7 +63,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::World(WorldCommand::Import(args)) => world::bring_in(&args, ui),
         Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui, &stop),
         Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
-        Command::Doctor(args) => course::doctor(&args, ui),
+        Command::Doctor(args) => course::doctor(&args, ui, clock),
         Command::Simulate(args) => simulate::run(&args, &files, ui, &stop, clock),
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -74,7 +78,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
             print(ui, &text)
         }
         // Handled before anything else, in `run`.
-        Command::Leash { .. } => Ok(Exit::Bug),
+        Command::Leash { .. } | Command::Sandbox | Command::Inside => Ok(Exit::Bug),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::grade::{Ground, Job, MEASURES, MeasureError, Subject, Tools, measure,
 use crate::release::Release;
 use crate::report;
 use crate::rubric::Rubric;
-use crate::sandbox::{Leash, SERVICE_FILE, ServiceSpec, Workplace};
+use crate::sandbox::{Bounds, Isolation, Leash, SERVICE_FILE, ServiceSpec, Surroundings, Workplace};
 use crate::scorecard::{Audience, RubricRef, RunKind, Scorecard, Verdict, WorldRef};
 use crate::world::World;
 
@@ -83,15 +83,47 @@ pub(super) fn leash() -> Result<Leash, Failure> {
     })
 }
 
+/// Finds out how this machine isolates what others wrote.
+pub(super) fn isolation(clock: Clock) -> Result<Isolation, Failure> {
+    let home = home();
+    let path = path();
+    let around = Surroundings {
+        path: &path,
+        home: home.as_deref(),
+    };
+    Isolation::find(&leash()?.program, around, clock).map_err(|refusal| {
+        Failure::machine(format!("cannot isolate what others wrote: {}", refusal.why)).hint(refusal.hint)
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line hands down where programs are"
+)]
+fn path() -> String {
+    std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line says what no sandbox may see"
+)]
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from)
+}
+
+/// How a submission's programs are kept from this machine, and how much of it they may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Walls<'a> {
+    pub(super) isolation: &'a Isolation,
+    pub(super) bounds: Bounds,
+    pub(super) clock: Clock,
+}
+
 /// The environment that a submission's programs get: where programs are, the language, the data; nothing else.
 pub(super) fn environment(data: &Path) -> BTreeMap<String, String> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the command line hands down where programs are"
-    )]
-    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned());
     [
-        ("PATH", path),
+        ("PATH", path()),
         ("LANG", "C.UTF-8".to_owned()),
         ("PYTHONUNBUFFERED", "1".to_owned()),
         ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
@@ -101,18 +133,27 @@ pub(super) fn environment(data: &Path) -> BTreeMap<String, String> {
     .into()
 }
 
-/// Reads how a repository is started; a missing or broken file is a fact about the repository, not an error of ours.
-pub(super) fn repository(dir: &Path, home: PathBuf, data: &Path) -> Subject {
+/// Reads how a repository is started; a missing or broken file is a fact about the repository, not an error of ours. Without walls
+/// its programs run as the current user.
+pub(super) fn repository(dir: &Path, home: PathBuf, data: &Path, walls: Option<Walls<'_>>) -> Subject {
     let text = match fs::read_to_string(dir.join(SERVICE_FILE)) {
         Ok(text) => text,
         Err(error) => return Subject::Unstartable(format!("{SERVICE_FILE} cannot be read: {error}")),
     };
     match ServiceSpec::parse(SERVICE_FILE, &text) {
         Ok(spec) => {
+            let mut env = environment(data);
+            let sandbox = walls.map(|walls| {
+                walls.isolation.adapt(&mut env);
+                walls
+                    .isolation
+                    .sandbox(dir, Some(data), walls.bounds, Vec::new(), walls.clock)
+            });
             let place = Workplace {
                 dir: dir.to_owned(),
                 home,
-                env: environment(data),
+                env,
+                sandbox,
             };
             Subject::Repository(Box::new(spec), place)
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::fairness::{ATTRIBUTES, fairness, grouped, regret};
 use super::measures::MEASURES;
 use super::told::{self, Told};
-use crate::evidence::{Bundle, CatalogueFacts, Item, StageEnd, TrafficEnd, UserScore};
+use crate::evidence::{Bundle, CatalogueFacts, IsolationNote, Item, StageEnd, TrafficEnd, UserScore};
 use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{accuracy_score, group_mean};
 use crate::metrics::personal::{LEAST_USERS, personalised};
@@ -45,6 +45,7 @@ pub struct Judged {
 /// A bundle's items, sorted by what they are.
 #[derive(Default)]
 struct Parts<'a> {
+    isolation: Option<&'a IsolationNote>,
     build: Option<&'a StageEnd>,
     start: Option<&'a StageEnd>,
     end: Option<&'a StageEnd>,
@@ -68,6 +69,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
     let mut parts = Parts::default();
     for item in &bundle.items {
         match item {
+            Item::Isolation(note) => parts.isolation = Some(note),
             Item::Build(stage) => parts.build = Some(stage),
             Item::Start(stage) => parts.start = Some(stage),
             Item::End(stage) => parts.end = Some(stage),
@@ -903,6 +905,10 @@ fn notes(bundle: &Bundle, parts: &Parts<'_>) -> Vec<String> {
     }
     if !bundle.finished() {
         notes.push("this run was interrupted: it is no grade; `--resume` measures it again".to_owned());
+    }
+    if let Some(isolation) = parts.isolation {
+        let weak = isolation.weak.iter().map(|weak| format!("; {weak}"));
+        notes.push(format!("{}{}", isolation.how, weak.collect::<String>()));
     }
     if let Some(why) = parts.traffic.and_then(|traffic| traffic.tainted.as_ref()) {
         notes.push(format!("latency is not judged: {why}"));

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use super::observe::{self, Wanted};
 use crate::clock::Clock;
 use crate::course::Assignment;
 use crate::evidence::{
-    BundleError, CatalogueFacts, EnjoymentScore, Item, Manifest, ObservedScore, StageEnd, TrafficEnd,
-    UserScore, Writer,
+    BundleError, CatalogueFacts, EnjoymentScore, IsolationNote, Item, Manifest, ObservedScore, StageEnd,
+    TrafficEnd, UserScore, Writer,
 };
 use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
@@ -23,8 +24,9 @@ use crate::repository::HistoryFacts;
 use crate::sandbox::{
     Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
 };
+use crate::scorecard::RunKind;
 use crate::seed::Key;
-use crate::traffic::{DriveOptions, Population, Target, ask_once, drive, phases, schedule};
+use crate::traffic::{DriveOptions, Population, Sockets, Target, ask_once, drive, phases, schedule};
 use crate::world::{OF_AGE, Profile, UserId, World};
 
 /// What is measured.
@@ -219,6 +221,9 @@ fn run_repository(
     tools: Tools<'_>,
     bundle: &mut Writer,
 ) -> Result<Option<Vec<Exchange>>, MeasureError> {
+    if job.manifest.kind == RunKind::Grade {
+        bundle.append(&Item::Isolation(isolation(place)))?;
+    }
     if let Ground::Truth { release, .. } = job.ground
         && wanted.claims
     {
@@ -248,7 +253,28 @@ fn run_repository(
         let ended = ended.ok_or(MeasureError::Interrupted)?;
         bundle.append(&Item::Tests(ended))?;
     }
+    if let Some(sandbox) = &place.sandbox {
+        sandbox.close();
+    }
     Ok(asked)
+}
+
+/// Says how a submission's programs are kept from the machine.
+fn isolation(place: &Workplace) -> IsolationNote {
+    let Some(sandbox) = &place.sandbox else {
+        return IsolationNote {
+            how: "not isolated: its programs ran as the user who graded".to_owned(),
+            ..IsolationNote::default()
+        };
+    };
+    let facts = sandbox.facts();
+    let mut details = facts.details.clone();
+    details.push(sandbox.bounds().describe());
+    IsolationNote {
+        how: facts.how.clone(),
+        details,
+        weak: facts.weak.clone(),
+    }
 }
 
 /// Asks the whole schedule, and before, meanwhile and after it what the service tells of itself.
@@ -292,7 +318,7 @@ fn ask_around(
             .filter_map(|exchange| exchange.planned.user)
             .collect();
         let users: Vec<u32> = users.into_iter().collect();
-        let facts = observe::telemetry(wanted, target, spec, before, (&users, &place.dir))?;
+        let facts = observe::telemetry(wanted, target, spec, before, (&users, place))?;
         bundle.append(&Item::Telemetry(facts))?;
     }
     Ok(exchanges)
@@ -359,9 +385,13 @@ pub fn boot(
         }
     }
     (tools.progress)("starting");
+    let sockets = place
+        .sandbox
+        .clone()
+        .map(|sandbox| Sockets(Arc::new(move || sandbox.socket())));
     let host = |address: SocketAddr| Target {
-        address,
-        host: format!("localhost:{}", address.port()),
+        sockets: sockets.clone(),
+        ..Target::local(address)
     };
     let mut failed = None;
     let mut probe = |address: SocketAddr, path: &str| match ask_once(&host(address), path, PROBE, ground) {

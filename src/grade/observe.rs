@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -108,7 +108,12 @@ pub(super) fn scrape(target: &Target, spec: &ObserveSpec) -> io::Result<Scrape> 
 }
 
 /// Asks for the versions behind the lists of some users.
-fn provenance(target: &Target, spec: &ObserveSpec, users: &[u32], dir: &Path) -> io::Result<Vec<Provenance>> {
+fn provenance(
+    target: &Target,
+    spec: &ObserveSpec,
+    users: &[u32],
+    place: &Workplace,
+) -> io::Result<Vec<Provenance>> {
     let Some(path) = &spec.provenance else {
         let fault = Some("reelworld.toml names no `provenance` under [observability]".to_owned());
         return Ok(vec![Provenance {
@@ -116,7 +121,7 @@ fn provenance(target: &Target, spec: &ObserveSpec, users: &[u32], dir: &Path) ->
             ..Provenance::default()
         }]);
     };
-    let versions = Versions::open(dir)?;
+    let versions = Versions::open(&place.dir)?;
     let step = users.len().div_ceil(SAMPLED).max(1);
     users
         .iter()
@@ -126,7 +131,7 @@ fn provenance(target: &Target, spec: &ObserveSpec, users: &[u32], dir: &Path) ->
                 target,
                 &ObserveSpec::path_for(path, *user),
                 *user,
-                Some((dir, &versions)),
+                Some((place, &versions)),
             )
         })
         .collect()
@@ -136,7 +141,7 @@ fn named(
     target: &Target,
     path: &str,
     user: u32,
-    repository: Option<(&Path, &Versions)>,
+    repository: Option<(&Workplace, &Versions)>,
 ) -> io::Result<Provenance> {
     let fault = |fault: String| Provenance {
         user,
@@ -157,10 +162,10 @@ fn named(
     };
     let (model, code, data) = (text("model"), text("code"), text("data"));
     let mut missing = Vec::new();
-    if let Some((dir, versions)) = repository {
+    if let Some((place, versions)) = repository {
         for (what, name) in [("model", &model), ("code", &code), ("data", &data)] {
             if let Some(name) = name
-                && !(what != "code" && is_file_inside(dir, name) || versions.has(name)?)
+                && !(what != "code" && place.is_file(name) || versions.has(name)?)
             {
                 missing.push(format!("{what} `{name}`"));
             }
@@ -174,15 +179,6 @@ fn named(
         missing,
         fault: None,
     })
-}
-
-/// Tells whether a name is a file of the repository. A folder is no version, as what it holds changes; nor is a link, which may
-/// lead anywhere.
-fn is_file_inside(dir: &Path, name: &str) -> bool {
-    let inside = Path::new(name)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    inside && fs::symlink_metadata(dir.join(name)).is_ok_and(|about| about.is_file())
 }
 
 /// Asks users for their arms, all of them once and then all of them again.
@@ -233,14 +229,14 @@ pub(super) fn telemetry(
     target: &Target,
     spec: &ObserveSpec,
     before: Option<Scrape>,
-    (users, dir): (&[u32], &Path),
+    (users, place): (&[u32], &Workplace),
 ) -> io::Result<TelemetryFacts> {
     let mut facts = TelemetryFacts::default();
     if let Some(before) = before {
         facts.metrics = Some([before, scrape(target, spec)?]);
     }
     if wanted.provenance {
-        facts.provenance = Some(provenance(target, spec, users, dir)?);
+        facts.provenance = Some(provenance(target, spec, users, place)?);
     }
     if wanted.arms {
         facts.experiment = Some(arms(target, spec, users)?);
@@ -477,26 +473,6 @@ mod tests {
             ("passed", None),
         ] {
             assert_eq!(count_in(line), wanted, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_file_inside_is_told_from_what_lies_elsewhere() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("model.pkl"), "x").unwrap();
-        fs::create_dir(dir.path().join("models")).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
-        assert!(is_file_inside(dir.path(), "model.pkl") && is_file_inside(dir.path(), "./model.pkl"));
-        for name in [
-            "../../etc/passwd",
-            "/etc/passwd",
-            "none.pkl",
-            "--help",
-            "models",
-            ".",
-            "link",
-        ] {
-            assert!(!is_file_inside(dir.path(), name), "{name}");
         }
     }
 }

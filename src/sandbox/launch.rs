@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::{Component, Path, PathBuf};
 use std::process::{Child, ChildStdin, Command};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use super::isolate::{Sandbox, Stage};
+use super::isolation::Session;
 use super::leash::{Exit, Leash, descendants};
 use super::output::Tail;
 use super::spec::{Port, ServiceSpec};
@@ -33,7 +37,26 @@ pub struct Workplace {
     pub home: PathBuf,
     /// The environment, whole: nothing of ours is inherited.
     pub env: BTreeMap<String, String>,
+    /// What keeps the programs from this machine; without it they run as the current user, on the leash alone.
+    pub sandbox: Option<Arc<Sandbox>>,
 }
+
+impl Workplace {
+    /// Tells whether a name is a plain file of the repository, as the programs there see it. A folder is no version, as what it
+    /// holds changes; nor is a link, which may lead anywhere.
+    pub fn is_file(&self, name: &str) -> bool {
+        if let Some(sandbox) = &self.sandbox {
+            return sandbox.session().is_ok_and(|session| session.is_file(name));
+        }
+        let inside = Path::new(name)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        inside && fs::symlink_metadata(self.dir.join(name)).is_ok_and(|about| about.is_file())
+    }
+}
+
+/// The port that a service in a sandbox is given: the company's own, as nobody else is in its network.
+const PORT_INSIDE: u16 = 8082;
 
 /// How often we look whether something has happened.
 const LOOK: Duration = Duration::from_millis(20);
@@ -80,7 +103,7 @@ pub fn build(
     stop: &AtomicBool,
 ) -> io::Result<(BuildEnd, Vec<String>)> {
     let begun = clock.elapsed();
-    let mut held = Held::start(words, place, leash, clock)?;
+    let mut held = Held::start(words, place, (leash, Stage::Build), clock)?;
     let end = loop {
         if let Some(exit) = held.poll() {
             break match exit {
@@ -160,6 +183,8 @@ pub fn start(
     probe: &mut dyn FnMut(SocketAddr, &str) -> Probe,
 ) -> io::Result<Start> {
     let port = match spec.port {
+        Port::Assigned if place.sandbox.is_some() => PORT_INSIDE,
+        Port::Fixed(port) if place.sandbox.is_some() => port,
         Port::Assigned => free_port()?,
         Port::Fixed(port) if taken(port) => {
             return Ok(Start::Failed(StartFailure::PortTaken(port), Vec::new()));
@@ -170,7 +195,7 @@ pub fn start(
     place.env.extend(spec.env.clone());
     place.env.insert("PORT".to_owned(), port.to_string());
     let begun = clock.elapsed();
-    let mut held = Held::start(&spec.start.words(), &place, leash, clock)?;
+    let mut held = Held::start(&spec.start.words(), &place, (leash, Stage::Run), clock)?;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut wrong: Option<String> = None;
     let failure = loop {
@@ -192,7 +217,7 @@ pub fn start(
             break match wrong {
                 None => StartFailure::NeverListened {
                     port,
-                    elsewhere: listening(held.id(), port),
+                    elsewhere: held.listening(port),
                 },
                 Some(last) => {
                     let health = match probe(address, "/health") {
@@ -235,71 +260,95 @@ impl Running {
     }
 }
 
-/// A process tree behind its leash.
+/// A process tree that we hold.
 #[derive(Debug)]
 struct Held {
-    child: Child,
-    /// Closing it is the word to end.
-    rein: Option<ChildStdin>,
-    told: Receiver<String>,
+    by: By,
     exit: Option<Exit>,
     tail: Tail,
     clock: Clock,
 }
 
+/// What a process tree is held by.
+#[derive(Debug)]
+enum By {
+    Leash {
+        child: Child,
+        /// Closing it is the word to end.
+        rein: Option<ChildStdin>,
+        told: Receiver<String>,
+    },
+    Sandbox {
+        session: Arc<Session>,
+        id: u32,
+    },
+}
+
 impl Held {
-    fn start(words: &[String], place: &Workplace, leash: &Leash, clock: Clock) -> io::Result<Self> {
-        fs::create_dir_all(&place.home)?;
-        let mut command: Command = leash.command(words);
-        command.current_dir(&place.dir).env_clear().envs(&place.env);
-        command.env("HOME", &place.home).env("TMPDIR", &place.home);
-        let mut child = Leash::spawn(&mut command)?;
+    fn start(
+        words: &[String],
+        place: &Workplace,
+        (leash, stage): (&Leash, Stage),
+        clock: Clock,
+    ) -> io::Result<Self> {
         let tail = Tail::default();
-        if let Some(stderr) = child.stderr.take() {
-            tail.drain(stderr);
-        }
-        let (send, told) = channel();
-        if let Some(mut stdout) = child.stdout.take() {
-            std::thread::spawn(move || {
-                let mut line = String::new();
-                // The leash writes one short line; a bound keeps even a broken one from filling memory.
-                drop(Read::take(&mut stdout, 256).read_to_string(&mut line));
-                drop(send.send(line));
-            });
-        }
-        let rein = child.stdin.take();
+        let by = match &place.sandbox {
+            Some(sandbox) => {
+                let session = sandbox.enter(stage)?;
+                let (reader, writer) = io::pipe()?;
+                tail.drain(reader, Some(u64::from(sandbox.output_mib_s()) << 20), clock);
+                let id = session.start(words, &place.env, writer.as_fd())?;
+                By::Sandbox { session, id }
+            }
+            None => leashed(words, place, leash, &tail, clock)?,
+        };
         Ok(Self {
-            child,
-            rein,
-            told,
+            by,
             exit: None,
             tail,
             clock,
         })
     }
 
-    fn id(&self) -> u32 {
-        self.child.id()
+    /// Returns the ports other than the one asked on which something of the tree listens.
+    fn listening(&self, asked: u16) -> Vec<u16> {
+        match &self.by {
+            By::Leash { child, .. } => listening(child.id(), asked),
+            By::Sandbox { session, .. } => session
+                .ports()
+                .into_iter()
+                .filter(|port| *port != asked)
+                .collect(),
+        }
     }
 
-    /// Returns how the command ended, once the leash has told and nothing of the tree is left.
+    /// Returns how the command ended, once nothing of its tree is left.
     fn poll(&mut self) -> Option<Exit> {
-        if self.exit.is_none()
-            && let Ok(line) = self.told.try_recv()
-        {
-            // A leash that told nothing was killed: as if the command had been.
-            self.exit = Some(Exit::from_line(&line).unwrap_or(Exit::Signalled(9)));
-            drop(self.child.wait());
+        if self.exit.is_none() {
+            self.exit = match &mut self.by {
+                By::Leash { child, told, .. } => told.try_recv().ok().map(|line| {
+                    drop(child.wait());
+                    // A leash that told nothing was killed: as if the command had been.
+                    Exit::from_line(&line).unwrap_or(Exit::Signalled(9))
+                }),
+                By::Sandbox { session, id } => session.poll(*id),
+            };
         }
         self.exit
     }
 
-    /// Ends the tree and waits for the leash to say so.
+    /// Ends the tree and waits until it has ended.
     fn end(&mut self) -> Exit {
+        if let By::Sandbox { session, id } = &self.by {
+            let exit = session.end(*id);
+            return *self.exit.get_or_insert(exit);
+        }
         if let Some(exit) = self.poll() {
             return exit;
         }
-        drop(self.rein.take());
+        if let By::Leash { rein, .. } = &mut self.by {
+            drop(rein.take());
+        }
         let begun = self.clock.elapsed();
         while self.clock.elapsed() - begun < END {
             if let Some(exit) = self.poll() {
@@ -307,10 +356,35 @@ impl Held {
             }
             self.clock.sleep(LOOK);
         }
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let By::Leash { child, .. } = &mut self.by {
+            drop(child.kill());
+            drop(child.wait());
+        }
         *self.exit.insert(Exit::Stopped)
     }
+}
+
+/// Starts a command on the leash.
+fn leashed(words: &[String], place: &Workplace, leash: &Leash, tail: &Tail, clock: Clock) -> io::Result<By> {
+    fs::create_dir_all(&place.home)?;
+    let mut command: Command = leash.command(words);
+    command.current_dir(&place.dir).env_clear().envs(&place.env);
+    command.env("HOME", &place.home).env("TMPDIR", &place.home);
+    let mut child = Leash::spawn(&mut command)?;
+    if let Some(stderr) = child.stderr.take() {
+        tail.drain(stderr, None, clock);
+    }
+    let (send, told) = channel();
+    if let Some(mut stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // The leash writes one short line; a bound keeps even a broken one from filling memory.
+            drop(Read::take(&mut stdout, 256).read_to_string(&mut line));
+            drop(send.send(line));
+        });
+    }
+    let rein = child.stdin.take();
+    Ok(By::Leash { child, rein, told })
 }
 
 impl Drop for Held {
@@ -353,9 +427,20 @@ fn listening(root: u32, asked: u16) -> Vec<u16> {
             }
         }
     }
-    let mut ports = BTreeSet::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
+    let ports: BTreeSet<u16> = listeners("/proc/net")
+        .into_iter()
+        .filter(|(port, inode)| *port != asked && inodes.contains(inode))
+        .map(|(port, _)| port)
+        .collect();
+    ports.into_iter().collect()
+}
+
+/// Returns every port with a listener, and the number of its socket, from the tables of a network.
+pub(super) fn listeners(net: &str) -> Vec<(u16, String)> {
+    let mut found = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        let text = fs::read_to_string(Path::new(net).join(table)).unwrap_or_default();
+        for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
             // Field 1 is the local address, 3 the state (0A listens), 9 the inode.
             let (Some(local), Some(&"0A"), Some(inode)) = (fields.get(1), fields.get(3), fields.get(9))
@@ -365,10 +450,39 @@ fn listening(root: u32, asked: u16) -> Vec<u16> {
             let port = local
                 .rsplit_once(':')
                 .and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
-            if let Some(port) = port.filter(|port| *port != asked && inodes.contains(*inode)) {
-                ports.insert(port);
-            }
+            found.extend(port.map(|port| (port, (*inode).to_owned())));
         }
     }
-    ports.into_iter().collect()
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_inside_is_told_from_what_lies_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("model.pkl"), "x").unwrap();
+        fs::create_dir(dir.path().join("models")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        let place = Workplace {
+            dir: dir.path().to_owned(),
+            home: dir.path().to_owned(),
+            env: BTreeMap::new(),
+            sandbox: None,
+        };
+        assert!(place.is_file("model.pkl") && place.is_file("./model.pkl"));
+        for name in [
+            "../../etc/passwd",
+            "/etc/passwd",
+            "none.pkl",
+            "--help",
+            "models",
+            ".",
+            "link",
+        ] {
+            assert!(!place.is_file(name), "{name}");
+        }
+    }
 }

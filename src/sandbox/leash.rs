@@ -32,6 +32,8 @@ pub enum Exit {
     Signalled(i32),
     /// It could not be started: there is no such program, or it may not be executed.
     NotFound,
+    /// The system ended it, or a child of it, because there was no memory left for it.
+    OutOfMemory,
     /// We ended it.
     Stopped,
 }
@@ -47,16 +49,18 @@ impl Exit {
             }
             Self::Signalled(signal) => format!("was killed by signal {signal}"),
             Self::NotFound => "could not be started: no such program".to_owned(),
+            Self::OutOfMemory => "was killed because it needed more memory than it may have".to_owned(),
             Self::Stopped => "stopped by us".to_owned(),
         }
     }
 
-    fn to_line(self) -> String {
+    pub(super) fn to_line(self) -> String {
         match self {
             Self::Success => "exit 0".to_owned(),
             Self::Failure(code) => format!("exit {code}"),
             Self::Signalled(signal) => format!("signal {signal}"),
             Self::NotFound => "notfound".to_owned(),
+            Self::OutOfMemory => "signal 9".to_owned(),
             Self::Stopped => "stopped".to_owned(),
         }
     }

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
 
 /// The last bytes that are kept: a traceback fits, a flood does not.
 const KEPT: usize = 64 << 10;
@@ -21,14 +24,23 @@ struct Kept {
 }
 
 impl Tail {
-    /// Drains a stream on a thread of its own until it ends.
-    pub(super) fn drain(&self, mut stream: impl Read + Send + 'static) {
+    /// Drains a stream on a thread of its own until it ends. Where there is a most, in bytes a second, whoever prints faster waits:
+    /// reading a flood as fast as it comes would take a processor from the measurement.
+    pub(super) fn drain(&self, mut stream: impl Read + Send + 'static, most: Option<u64>, clock: Clock) {
         let kept = Arc::clone(&self.0);
         std::thread::spawn(move || {
             let mut buffer = vec![0; 32 << 10];
+            let (mut second, mut read) = (clock.elapsed().as_secs(), 0);
             while let Ok(count) = stream.read(&mut buffer) {
                 if count == 0 {
                     return;
+                }
+                read += count as u64;
+                let now = clock.elapsed();
+                if now.as_secs() != second {
+                    (second, read) = (now.as_secs(), 0);
+                } else if most.is_some_and(|most| read > most) {
+                    clock.sleep(Duration::from_secs(second + 1).saturating_sub(now));
                 }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.total += count as u64;

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::target::Target;
+use super::target::{Sockets, Target};
 use super::timer::Timer;
 use crate::clock::Clock;
 use crate::exchange::{Catalogue, Exchange, Outcome, Planned, QUOTED, parse_answer, printable};
@@ -40,6 +41,8 @@ const TAINTED_MS: f64 = 10.0;
 const LEAST_POOL: usize = 16;
 /// How often the loop looks at the flag that stops it.
 const LOOK_NS: u64 = 50_000_000;
+/// How long a connection waits for a socket of another network before it asks again.
+const NO_SOCKET: Duration = Duration::from_millis(1);
 /// How long after the last deadline the loop waits for what must come by itself.
 const GRACE_NS: u64 = 2_000_000_000;
 
@@ -282,11 +285,11 @@ impl Pool {
 
 /// One connection: connects, then serves the oldest waiting job again and again until it breaks.
 async fn connection(shared: Shared) {
-    let (address, wait) = {
+    let (target, wait) = {
         let pool = shared.borrow();
-        (pool.target.address, Duration::from_nanos(pool.deadline_ns))
+        (pool.target.clone(), Duration::from_nanos(pool.deadline_ns))
     };
-    let connected = tokio::time::timeout(wait, connect(address)).await;
+    let connected = tokio::time::timeout(wait, connect(&target)).await;
     let mut sender = {
         let mut pool = shared.borrow_mut();
         pool.connecting -= 1;
@@ -339,8 +342,11 @@ fn refuse(pool: &mut Pool, shared: &Shared, error: &io::Error) {
     grow(pool, shared);
 }
 
-async fn connect(address: std::net::SocketAddr) -> io::Result<SendRequest<Empty<Bytes>>> {
-    let stream = TcpStream::connect(address).await?;
+async fn connect(target: &Target) -> io::Result<SendRequest<Empty<Bytes>>> {
+    let stream = match &target.sockets {
+        None => TcpStream::connect(target.address).await?,
+        Some(sockets) => through(sockets, target.address).await?,
+    };
     stream.set_nodelay(true)?;
     let handshake = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
@@ -352,6 +358,21 @@ async fn connect(address: std::net::SocketAddr) -> io::Result<SendRequest<Empty<
         drop(connection.await);
     });
     Ok(sender)
+}
+
+/// Connects a socket of another network. While there is none, its own programs leave nobody there the time to make one.
+async fn through(sockets: &Sockets, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = loop {
+        match (sockets.0)()? {
+            Some(socket) => break socket,
+            None => tokio::time::sleep(NO_SOCKET).await,
+        }
+    };
+    let socket = std::net::TcpStream::from(socket);
+    socket.set_nonblocking(true)?;
+    tokio::net::TcpSocket::from_std_stream(socket)
+        .connect(address)
+        .await
 }
 
 /// Takes the oldest waiting job, or waits for one.
@@ -560,7 +581,7 @@ fn one(
     let local = LocalSet::new();
     Ok(local.block_on(&runtime, async {
         let asked = async {
-            let mut sender = connect(target.address)
+            let mut sender = connect(target)
                 .await
                 .map_err(|error| Fault::Closed(error.to_string()))?;
             exchange(&mut sender, path, &target.host, most_bytes).await

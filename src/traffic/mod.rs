@@ -7,4 +7,4 @@ mod timer;
 
 pub use driver::{DriveOptions, DriveReport, MAX_BODY, ask_once, drive, fetch};
 pub use schedule::{Population, Workload, phases, schedule};
-pub use target::{Target, resolve};
+pub use target::{Sockets, Target, resolve};

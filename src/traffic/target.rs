@@ -1,14 +1,41 @@
 //! Where the requests go: an address in words, made into one to connect to.
 
+use std::fmt;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// A service to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Where to connect.
     pub address: SocketAddr,
     /// What goes into the `Host` header.
     pub host: String,
+    /// Where sockets come from, when the address is one of another network than ours: of a sandbox's.
+    pub sockets: Option<Sockets>,
+}
+
+impl Target {
+    /// Returns a service on this machine's own loopback.
+    pub fn local(address: SocketAddr) -> Self {
+        Self {
+            address,
+            host: format!("localhost:{}", address.port()),
+            sockets: None,
+        }
+    }
+}
+
+/// Gives sockets that belong to another network and are connected to nothing yet; none while none is to be had.
+#[derive(Clone)]
+pub struct Sockets(pub Arc<dyn Fn() -> io::Result<Option<OwnedFd>> + Send + Sync>);
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sockets")
+    }
 }
 
 /// Makes a target out of `http://host:port`; the contract's port is used where none is given.
@@ -46,7 +73,11 @@ pub fn resolve(url: &str, default_port: u16) -> Result<Target, String> {
         .first()
         .copied()
         .ok_or_else(|| format!("`{host}` has no address"))?;
-    Ok(Target { address, host })
+    Ok(Target {
+        address,
+        host,
+        sockets: None,
+    })
 }
 
 #[cfg(test)]

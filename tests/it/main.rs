@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod assignments;
+mod attacks;
 mod company;
 mod feedback;
 mod frameworks;
@@ -12,6 +13,7 @@ mod graded;
 mod habits;
 mod inspect;
 mod interrupt;
+mod isolation;
 mod layers;
 mod merge;
 mod report;

@@ -32,6 +32,7 @@ fn workplace(dir: &Path) -> Workplace {
         dir: dir.to_owned(),
         home: dir.join("home"),
         env,
+        sandbox: None,
     }
 }
 

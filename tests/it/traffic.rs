@@ -48,6 +48,7 @@ fn run(address: std::net::SocketAddr, plan: &[Planned], deadline_ms: u64) -> (Ve
         target: Target {
             address,
             host: address.to_string(),
+            sockets: None,
         },
         deadline: Duration::from_millis(deadline_ms),
         peak_rate: 100.0,
@@ -239,6 +240,7 @@ fn a_set_flag_ends_the_run_early() {
         target: Target {
             address,
             host: address.to_string(),
+            sockets: None,
         },
         deadline: Duration::from_millis(800),
         peak_rate: 10.0,
@@ -280,6 +282,7 @@ fn an_error_of_the_recorder_ends_the_run_with_that_error() {
         target: Target {
             address,
             host: address.to_string(),
+            sockets: None,
         },
         deadline: Duration::from_millis(800),
         peak_rate: 10.0,

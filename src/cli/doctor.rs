@@ -1,0 +1,64 @@
+//! What `doctor` tells of the sandbox: each promise tried, and what to do where one is not kept.
+
+use super::run::{isolation, leash};
+use crate::clock::Clock;
+use crate::sandbox::promises;
+
+/// A row of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) ok: bool,
+    pub(super) found: String,
+    pub(super) hint: String,
+}
+
+/// Tries the sandbox.
+pub(super) fn sandbox(clock: Clock) -> Vec<Row> {
+    let row = |name, ok, found: String, hint: String| Row {
+        name,
+        ok,
+        found,
+        hint,
+    };
+    let isolation = match isolation(clock) {
+        Ok(isolation) => isolation,
+        Err(failure) => {
+            let hint = failure.hint.unwrap_or_default();
+            return vec![row(
+                "sandbox",
+                false,
+                String::new(),
+                format!("{}; {hint}", failure.message),
+            )];
+        }
+    };
+    let facts = isolation.facts();
+    let mut rows = vec![row(
+        "sandbox",
+        true,
+        format!("{}, {}", facts.how, facts.details.join(", ")),
+        String::new(),
+    )];
+    let tried = leash().map(|leash| promises(&isolation, &leash, clock));
+    match tried {
+        Ok(Ok(promises)) => rows.extend(promises.into_iter().map(|promise| {
+            let hint = format!("{}. {}", promise.seen, advice(promise.name));
+            row(promise.name, promise.kept, promise.seen, hint)
+        })),
+        Ok(Err(error)) => rows.push(row("it begins", false, String::new(), error.to_string())),
+        Err(failure) => rows.push(row("it begins", false, String::new(), failure.message)),
+    }
+    rows
+}
+
+/// What helps where a promise is not kept, if we know it.
+fn advice(promise: &str) -> &'static str {
+    match promise {
+        "memory is bounded in total" => {
+            "Control groups are not to be had here: as root they are; as a user of a system with systemd, start it with \
+             `systemd-run --user --scope -p Delegate=yes reelworld grade ...`"
+        }
+        _ => "Do not grade code of others on this machine before this is mended",
+    }
+}

@@ -1,0 +1,27 @@
+//! Isolation: a sandbox for each submission, with its own view of files, processes, users and network (Linux alone).
+
+mod calls;
+mod cgroup;
+mod inside;
+mod keeper;
+mod pack;
+mod session;
+pub(super) mod walls;
+mod wire;
+
+use std::process::ExitCode;
+
+pub(super) use session::{Plan, Session};
+
+/// The hidden word of the agent inside.
+const INSIDE: &str = "__inside";
+
+/// Is the keeper of a sandbox.
+pub fn run_keeper() -> ExitCode {
+    keeper::run()
+}
+
+/// Is the agent in a sandbox.
+pub fn run_inside() -> ExitCode {
+    inside::run()
+}
