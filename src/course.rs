@@ -1,5 +1,6 @@
 //! The course: its files, those of the current folder before those that are built in, and what they say.
 
+mod calendar;
 mod teams;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use include_dir::{Dir, DirEntry, include_dir};
 use walkdir::WalkDir;
 
+pub use calendar::{Calendar, Due, Live, Quirk, QuirkKind};
 pub use teams::Team;
 
 use crate::coursefile::{Document, Fault, Faults, Section};
@@ -20,6 +22,7 @@ use crate::rubric::Rubric;
 use crate::sandbox::{Bounds, Limits};
 use crate::scorecard::MeasureInfo;
 use crate::seed::Key;
+use crate::sim;
 use crate::traffic::Workload;
 use crate::trouble::Plan;
 use crate::world::{Drift, DriftKind, Genre, Habits, Profile, Strength, WorldSpec};
@@ -341,6 +344,8 @@ pub struct Course {
     pub troubles: Plan,
     /// Who takes part, in the order of their numbers.
     pub teams: Vec<Team>,
+    /// When things are.
+    pub calendar: Calendar,
     /// The world's key.
     pub key: Key,
     /// Whether the key is the public one of the practice world.
@@ -387,6 +392,7 @@ impl Course {
         let habits = habits(&root);
         let troubles = Plan::read(&root, release.days, world.movies);
         let teams = teams::read(&root);
+        let calendar = calendar::read(&root, sim::term_start());
         root.finish();
         document.finish()?;
         Ok(Self {
@@ -396,6 +402,7 @@ impl Course {
             release,
             troubles,
             teams,
+            calendar,
             key: Key::from_seed(PRACTICE),
             practice: true,
             key_file,

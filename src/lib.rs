@@ -35,6 +35,7 @@ pub mod company;
 
 pub mod course;
 pub mod evidence;
+pub mod store;
 
 pub mod grade;
 pub mod report;

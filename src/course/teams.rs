@@ -25,6 +25,8 @@ pub struct Team {
     pub number: u32,
     /// Where its service listens, as `host:port`; none as long as it is not deployed.
     pub address: Option<String>,
+    /// The page of its service that names the model in use, as `/version`; none where nobody asks.
+    pub model_path: Option<String>,
     /// Who is in it.
     pub members: Vec<String>,
     /// The word that opens the team's own page, where the course file gives one.
@@ -53,6 +55,11 @@ fn is_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// Tells whether a text can be the path of a page.
+fn is_path(text: &str) -> bool {
+    text.len() <= LONGEST && text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Reads the teams of a course, in the order of their numbers.
@@ -97,6 +104,11 @@ pub(super) fn read(root: &Section<'_>) -> Vec<Team> {
             }
             address
         });
+        let model_path = section.text("model_path");
+        if model_path.as_ref().is_some_and(|path| !is_path(path)) {
+            let hint = Some("as in `/version`".to_owned());
+            section.fault_at("model_path", "this is no path of a service", hint);
+        }
         let token = section.text("token");
         if let Some(token) = &token {
             let is_plain = token.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -117,6 +129,7 @@ pub(super) fn read(root: &Section<'_>) -> Vec<Team> {
             name,
             number,
             address,
+            model_path,
             members,
             token,
         });
@@ -164,7 +177,7 @@ mod tests {
     #[test]
     fn a_team_has_a_name_a_number_an_address_and_members() {
         let read = teams(
-            "[[team]]\nname = 'falcons'\nnumber = 7\naddress = 'team7.example.edu'\nmembers = ['ada', 'bo']\n[[team]]\nname = 'owls'\naddress = '[::1]:9000'\n",
+            "[[team]]\nname = 'falcons'\nnumber = 7\nmodel_path = '/version'\naddress = 'team7.example.edu'\nmembers = ['ada', 'bo']\n[[team]]\nname = 'owls'\naddress = '[::1]:9000'\n",
         )
         .unwrap();
         assert_eq!((read[0].name.as_str(), read[0].number), ("owls", 2));

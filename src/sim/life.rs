@@ -70,6 +70,36 @@ impl Seen<'_> {
     }
 }
 
+/// Movies that a viewer has seen, laid out for [`Seen`] by whoever keeps them otherwise.
+pub(super) struct Chain(Vec<Link>);
+
+impl Chain {
+    /// Lays out movies in the order in which they were seen.
+    pub(super) fn new(movies: &[u32]) -> Self {
+        let links = movies
+            .chunks(LINK)
+            .enumerate()
+            .map(|(place, chunk)| {
+                let mut link = Link {
+                    movies: [0; LINK],
+                    used: chunk.len() as u8,
+                    next: place.checked_sub(1).map_or(NONE, |before| before as u32),
+                };
+                link.movies[..chunk.len()].copy_from_slice(chunk);
+                link
+            })
+            .collect();
+        Self(links)
+    }
+
+    pub(super) fn seen(&self) -> Seen<'_> {
+        Seen {
+            head: self.0.len().checked_sub(1).map_or(NONE, |last| last as u32),
+            links: &self.0,
+        }
+    }
+}
+
 /// The lives of viewers with neighbouring numbers.
 #[derive(Debug, Clone)]
 pub struct Lives {
@@ -254,7 +284,7 @@ const LIKED: f64 = 0.3;
 const MOST_STARTS: usize = 60;
 
 /// Draws from the Poisson distribution by inversion of one uniform number; means here are far below 10.
-fn poisson(mean: f64, uniform: f64) -> usize {
+pub(super) fn poisson(mean: f64, uniform: f64) -> usize {
     let mut term = libm::exp(-mean);
     let mut sum = term;
     let mut count = 0;

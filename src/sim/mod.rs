@@ -3,12 +3,14 @@
 //! Every draw is keyed by user and hour, never by the order of calls: one user's life is the same whether they are played
 //! alone for a data set or with a million others for the company's stream.
 
+mod crowd;
 mod life;
 mod reaction;
 mod stream;
 mod sway;
 mod viewer;
 
+pub use crowd::{Arrival, Crowd, Person, Scene, Todo, Told, arrivals, factor};
 pub use life::{Lives, Seen, day_of_term};
 pub use reaction::{Reaction, Shown, react};
 pub use stream::{Histories, Played, SimulateSpec, Teller, simulate, simulate_told, survey};

@@ -342,7 +342,7 @@ fn refuse(pool: &mut Pool, shared: &Shared, error: &io::Error) {
     grow(pool, shared);
 }
 
-async fn connect(target: &Target) -> io::Result<SendRequest<Empty<Bytes>>> {
+pub(super) async fn connect(target: &Target) -> io::Result<SendRequest<Empty<Bytes>>> {
     let stream = match &target.sockets {
         None => TcpStream::connect(target.address).await?,
         Some(sockets) => through(sockets, target.address).await?,
@@ -435,14 +435,14 @@ async fn serve(shared: &Shared, sender: &mut SendRequest<Empty<Bytes>>, job: Job
 }
 
 /// Why an exchange broke.
-enum Fault {
+pub(super) enum Fault {
     /// Before the first byte of an answer.
     Closed(String),
     /// In the middle of one, or against the bounds.
     Unreadable(String),
 }
 
-async fn exchange(
+pub(super) async fn exchange(
     sender: &mut SendRequest<Empty<Bytes>>,
     path: &str,
     host: &str,
@@ -513,7 +513,7 @@ fn judge(job: Job, reply: Reply, deadline_ns: u64, catalogue: &dyn Catalogue) ->
     }
 }
 
-fn read_answer(status: u16, body: &[u8], catalogue: &dyn Catalogue) -> Outcome {
+pub(super) fn read_answer(status: u16, body: &[u8], catalogue: &dyn Catalogue) -> Outcome {
     if status != 200 {
         return Outcome::Status {
             code: status,

@@ -49,6 +49,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "coursefile",
             "seed",
             "world",
+            "event",
+            "sim",
             "traffic",
             "sandbox",
             "trouble",
@@ -58,6 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("evidence", &["exchange", "scorecard", "repository"]),
+    ("store", &["event", "exchange"]),
     (
         "grade",
         &[

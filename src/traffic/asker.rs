@@ -1,0 +1,364 @@
+//! The asker of the open company: sends single requests to many teams, for as long as it lives, with bounds for each team.
+//!
+//! A team that hangs or is gone costs its own requests alone: each team has its own few connections, and a request waits
+//! for one no longer than its own deadline.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc as plain;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http1::SendRequest;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::LocalSet;
+
+use super::driver::{Fault, MAX_BODY, connect, exchange, read_answer};
+use super::target::Target;
+use crate::clock::Clock;
+use crate::exchange::{Catalogue, Outcome, printable};
+
+/// The most requests to one team that are under way at once; the others wait.
+const MOST_AT_ONCE: usize = 64;
+/// The most that are under way or wait. With a rate of tens a second and a deadline below a second there are never so many.
+const MOST_WAITING: usize = 2_000;
+/// The idle connections that are kept for a team.
+const MOST_IDLE: usize = 8;
+/// How long an address that was looked up is used.
+const ADDRESS_NS: u64 = 60_000_000_000;
+/// A deadline that we notice later than this proves nothing about the service: our own loop was starved.
+const BLIND_NS: u64 = 40_000_000;
+/// The letters of a page that are kept.
+const PAGE: usize = 4_000;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Recommendations for a user.
+    Recommend(u32),
+    /// Any page, of which the beginning is wanted.
+    Page(String),
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The place of the team among those that the asker was given.
+    pub team: usize,
+    /// What.
+    pub what: What,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Came {
+    /// The question.
+    pub question: Question,
+    /// What came of it; for a page that is there, its text is in `page`.
+    pub outcome: Outcome,
+    /// The text of a page with status 200, made printable.
+    pub page: Option<String>,
+    /// How long it took, in whole milliseconds.
+    pub millis: u32,
+}
+
+/// A running asker; dropping it gives up what is under way.
+#[derive(Debug)]
+pub struct Asker {
+    questions: Option<mpsc::UnboundedSender<(Question, u64)>>,
+    came: plain::Receiver<Came>,
+    thread: Option<JoinHandle<()>>,
+    clock: Clock,
+}
+
+/// One team's line: its address, its idle connections, its bound.
+struct Line {
+    host: String,
+    address: Option<(SocketAddr, u64)>,
+    idle: Vec<SendRequest<Empty<Bytes>>>,
+    places: Rc<Semaphore>,
+    waiting: usize,
+}
+
+/// What all requests share.
+struct Shared {
+    lines: Vec<RefCell<Line>>,
+    deadline: Duration,
+    catalogue: Arc<dyn Catalogue + Send + Sync>,
+    clock: Clock,
+    came: plain::Sender<Came>,
+}
+
+impl Asker {
+    /// Starts an asker for teams at `host:port`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        hosts: &[String],
+        deadline: Duration,
+        catalogue: Arc<dyn Catalogue + Send + Sync>,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let hosts = hosts.to_vec();
+        let (questions, asked) = mpsc::unbounded_channel();
+        let (tell, came) = plain::channel();
+        let thread = std::thread::Builder::new()
+            .name("asker".to_owned())
+            .spawn(move || {
+                let lines = hosts.into_iter().map(|host| {
+                    RefCell::new(Line {
+                        host,
+                        address: None,
+                        idle: Vec::new(),
+                        places: Rc::new(Semaphore::new(MOST_AT_ONCE)),
+                        waiting: 0,
+                    })
+                });
+                let shared = Rc::new(Shared {
+                    lines: lines.collect(),
+                    deadline,
+                    catalogue,
+                    clock,
+                    came: tell,
+                });
+                LocalSet::new().block_on(&runtime, run(shared, asked));
+                // A look-up of a name may still hang in a thread of its own.
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            questions: Some(questions),
+            came,
+            thread: Some(thread),
+            clock,
+        })
+    }
+
+    /// Asks; what comes of it is told by [`Asker::came`].
+    pub fn ask(&self, question: Question) {
+        if let Some(questions) = &self.questions {
+            // The thread lives as long as this does.
+            drop(questions.send((question, self.clock.elapsed_ns())));
+        }
+    }
+
+    /// Returns what came back since one last looked.
+    pub fn came(&self) -> Vec<Came> {
+        self.came.try_iter().collect()
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.questions = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+async fn run(shared: Rc<Shared>, mut asked: mpsc::UnboundedReceiver<(Question, u64)>) {
+    while let Some((question, at_ns)) = asked.recv().await {
+        let Some(line) = shared.lines.get(question.team) else {
+            continue;
+        };
+        if line.borrow().waiting >= MOST_WAITING {
+            let outcome = Outcome::Ours {
+                reason: "too many requests wait on our side".to_owned(),
+            };
+            shared.tell(question, (outcome, None), at_ns);
+            continue;
+        }
+        line.borrow_mut().waiting += 1;
+        tokio::task::spawn_local(one(Rc::clone(&shared), question, at_ns));
+    }
+}
+
+impl Shared {
+    fn tell(&self, question: Question, (outcome, page): (Outcome, Option<String>), at_ns: u64) {
+        let millis = self.clock.elapsed_ns().saturating_sub(at_ns).div_ceil(1_000_000);
+        // The receiver is gone only when nobody counts any more.
+        drop(self.came.send(Came {
+            question,
+            outcome,
+            page,
+            millis: u32::try_from(millis).unwrap_or(u32::MAX),
+        }));
+    }
+}
+
+async fn one(shared: Rc<Shared>, question: Question, at_ns: u64) {
+    let deadline_ns = shared.deadline.as_nanos() as u64;
+    let spent = shared.clock.elapsed_ns().saturating_sub(at_ns);
+    let left = Duration::from_nanos(deadline_ns.saturating_sub(spent));
+    let path = match &question.what {
+        What::Recommend(user) => format!("/recommend/{user}"),
+        What::Page(path) => path.clone(),
+    };
+    let answered = tokio::time::timeout(left, send(&shared, question.team, &path)).await;
+    let now_ns = shared.clock.elapsed_ns();
+    let ended = match answered {
+        Ok(Ok((status, body))) => {
+            let is_page = matches!(question.what, What::Page(_));
+            let page = (is_page && status == 200).then(|| printable(&body, PAGE));
+            let late = now_ns.saturating_sub(at_ns) > deadline_ns;
+            let outcome = if late {
+                Outcome::TimedOut
+            } else {
+                read_answer(status, &body, shared.catalogue.as_ref())
+            };
+            (outcome, page)
+        }
+        Ok(Err(Fault::Closed(error))) => (Outcome::Refused { error }, None),
+        Ok(Err(Fault::Unreadable(error))) => (Outcome::Unreadable { error }, None),
+        Err(_elapsed) if now_ns > at_ns + deadline_ns + BLIND_NS => {
+            let reason = "our own loop noticed the deadline too late".to_owned();
+            (Outcome::Ours { reason }, None)
+        }
+        Err(_elapsed) => (Outcome::TimedOut, None),
+    };
+    shared.lines[question.team].borrow_mut().waiting -= 1;
+    shared.tell(question, ended, at_ns);
+}
+
+/// Sends one request on an idle connection of the team, or on a new one; a kept connection that was closed meanwhile is
+/// replaced once.
+async fn send(shared: &Shared, team: usize, path: &str) -> Result<(u16, Vec<u8>), Fault> {
+    let line = &shared.lines[team];
+    let places = Rc::clone(&line.borrow().places);
+    let Ok(_permit) = places.acquire().await else {
+        return Err(Fault::Closed("the asker ends".to_owned()));
+    };
+    let host = line.borrow().host.clone();
+    loop {
+        let kept = line.borrow_mut().idle.pop();
+        let is_kept = kept.is_some();
+        let mut sender = if let Some(sender) = kept {
+            sender
+        } else {
+            let target = Target {
+                address: address(shared, team, &host).await?,
+                host: host.clone(),
+                sockets: None,
+            };
+            connect(&target)
+                .await
+                .map_err(|error| Fault::Closed(error.to_string()))?
+        };
+        match exchange(&mut sender, path, &host, MAX_BODY).await {
+            Ok(found) => {
+                if sender.ready().await.is_ok() {
+                    let mut line = line.borrow_mut();
+                    if line.idle.len() < MOST_IDLE {
+                        line.idle.push(sender);
+                    }
+                }
+                return Ok(found);
+            }
+            Err(Fault::Closed(_)) if is_kept => {}
+            Err(fault) => {
+                // The team may have moved.
+                line.borrow_mut().address = None;
+                return Err(fault);
+            }
+        }
+    }
+}
+
+async fn address(shared: &Shared, team: usize, host: &str) -> Result<SocketAddr, Fault> {
+    let now_ns = shared.clock.elapsed_ns();
+    let known = shared.lines[team].borrow().address;
+    if let Some((address, at_ns)) = known
+        && now_ns.saturating_sub(at_ns) < ADDRESS_NS
+    {
+        return Ok(address);
+    }
+    let mut found: Vec<SocketAddr> = tokio::net::lookup_host(host)
+        .await
+        .map_err(|error| Fault::Closed(format!("`{host}` cannot be found: {error}")))?
+        .collect();
+    // Services listen on the older family far more often.
+    found.sort_by_key(SocketAddr::is_ipv6);
+    let address = found
+        .first()
+        .copied()
+        .ok_or_else(|| Fault::Closed(format!("`{host}` has no address")))?;
+    shared.lines[team].borrow_mut().address = Some((address, now_ns));
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A service that answers every request of a connection with a list, or never.
+    fn service(answers: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                if !answers {
+                    held.push(stream);
+                    continue;
+                }
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 2048];
+                    while stream.read(&mut buffer).is_ok_and(|read| read > 0) {
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\na+2000";
+                        stream.write_all(answer).unwrap();
+                    }
+                });
+            }
+        });
+        host
+    }
+
+    #[test]
+    fn a_team_that_hangs_or_is_gone_costs_the_others_nothing() {
+        let clock = Clock::start();
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let hosts = [service(true), service(false), gone.to_string()];
+        let catalogue: BTreeSet<String> = ["a+2000".to_owned()].into();
+        let deadline = Duration::from_millis(1_500);
+        let asker = Asker::start(&hosts, deadline, Arc::new(catalogue), clock).unwrap();
+        // Far more than the bound: those of the team that hangs run into their own deadlines.
+        for user in 0..300 {
+            for team in [1, 2, 0] {
+                let what = What::Recommend(user);
+                asker.ask(Question { team, what });
+            }
+        }
+        let page = What::Page("/version".to_owned());
+        asker.ask(Question { team: 0, what: page });
+        let mut came = Vec::new();
+        while came.len() < 901 {
+            assert!(clock.elapsed() < Duration::from_secs(60), "{} came", came.len());
+            came.extend(asker.came());
+            clock.sleep(Duration::from_millis(5));
+        }
+        let of = |team: usize, label: &str| {
+            came.iter()
+                .filter(|came| came.question.team == team && came.outcome.label() == label)
+                .count()
+        };
+        assert_eq!(of(0, "answered"), 301);
+        assert_eq!(of(2, "connection failed"), 300);
+        let hung = of(1, "no answer in time") + of(1, "not sent by us");
+        assert_eq!(hung, 300, "all of them run into their deadlines");
+        assert!(came.iter().any(|came| came.page.as_deref() == Some("a+2000")));
+    }
+}
