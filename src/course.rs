@@ -173,7 +173,27 @@ impl CourseFiles {
         Ok(course)
     }
 
-    /// Returns a milestone's assignment.
+    /// Returns the ids of all assignments: those of the folder and the built-in ones.
+    pub fn assignments(&self) -> Vec<String> {
+        let mut ids: Vec<String> = ASSIGNMENTS
+            .dirs()
+            .map(|dir| dir.path().display().to_string())
+            .collect();
+        let own = self
+            .folder
+            .as_ref()
+            .and_then(|folder| fs::read_dir(folder.join("assignments")).ok());
+        for entry in own.into_iter().flatten().flatten() {
+            if entry.path().join("assignment.toml").is_file() {
+                ids.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// Returns an assignment.
     ///
     /// # Errors
     /// All faults of its file.
@@ -191,7 +211,7 @@ impl CourseFiles {
         Ok((Rubric::parse(&source.name, &source.text, measures)?, source))
     }
 
-    /// Returns a milestone's handout.
+    /// Returns an assignment's handout.
     ///
     /// # Errors
     /// When it is missing.
@@ -501,10 +521,10 @@ fn whole_number(section: &Section<'_>, key: &str, range: std::ops::RangeInclusiv
         .and_then(|number| u32::try_from(number).ok())
 }
 
-/// What a milestone asks of a service, and how much.
+/// An assignment: what is asked of a service, and how much; or of a repository alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
-    /// The milestone.
+    /// The id: `m1`, `final`.
     pub id: String,
     /// The path of its rubric.
     pub rubric: String,
@@ -512,8 +532,8 @@ pub struct Assignment {
     pub deadline: Duration,
     /// The contract's port.
     pub port: u16,
-    /// What is asked.
-    pub workload: Workload,
+    /// What is asked of a service; none where only the repository is looked at.
+    pub workload: Option<Workload>,
     /// How long building and starting may take.
     pub limits: Limits,
     /// How much of the machine a submission may use.
@@ -529,7 +549,12 @@ impl Assignment {
         let rubric = root.required_text("rubric");
         let mut deadline = Duration::from_millis(800);
         let mut port = 8082;
-        root.require("contract");
+        // Without a contract there is no service, and nothing is asked.
+        let has_service = root.has("contract") || root.has("workload");
+        if has_service {
+            root.require("contract");
+            root.require("workload");
+        }
         if let Some(contract) = root.table("contract") {
             if let Some(ms) = contract.integer_in("deadline_ms", 1..=60_000) {
                 deadline = Duration::from_millis(ms.unsigned_abs());
@@ -539,8 +564,7 @@ impl Assignment {
                 .map_or(port, |port| port as u16);
             contract.finish();
         }
-        root.require("workload");
-        let workload = root.table("workload").map_or_else(no_workload, |section| {
+        let workload = root.table("workload").map(|section| {
             let number = |key: &str, most: f64| {
                 section.require(key);
                 section.number_in(key, 0.0..=most).unwrap_or_default()
@@ -592,18 +616,6 @@ impl Assignment {
     }
 }
 
-fn no_workload() -> Workload {
-    let none = (0.0, 0.0);
-    Workload {
-        warmup: none,
-        steady: none,
-        peak: none,
-        odd_share: 0.0,
-        new_share: 0.0,
-        probes: 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -622,14 +634,29 @@ mod tests {
         for milestone in milestones {
             let (assignment, _) = files.assignment(milestone).unwrap();
             assert_eq!(assignment.deadline, Duration::from_millis(800));
+            assert!(assignment.workload.is_some());
             assert!(files.handout(milestone).unwrap().starts_with("# Milestone "));
             assert!(!files.template(milestone, Framework::Plain).unwrap().is_empty());
         }
         assert!(files.template("m5", Framework::Plain).unwrap().is_empty());
-        assert_eq!(
-            files.rubrics(),
-            milestones.map(|name| format!("rubrics/{name}.toml"))
-        );
+        let all = files.assignments();
+        for id in ["architecture", "final", "mlops", "product", "requirements"] {
+            assert!(files.assignment(id).unwrap().0.workload.is_none());
+            assert!(files.handout(id).unwrap().starts_with("# "));
+            assert!(all.iter().any(|known| known == id), "{all:?}");
+        }
+        let rubrics: Vec<String> = all.iter().map(|id| format!("rubrics/{id}.toml")).collect();
+        assert_eq!(files.rubrics(), rubrics);
+    }
+
+    #[test]
+    fn an_assignment_asks_a_service_or_none_and_never_half_of_it() {
+        let head = "schema = 'reelworld/assignment/v1'\nid = 'x'\nrubric = 'rubrics/x.toml'\n";
+        let none = Assignment::parse("a.toml", head).unwrap();
+        assert_eq!(none.workload, None);
+        let half = Assignment::parse("a.toml", &format!("{head}[contract]\nport = 8082\n"));
+        let faults = half.unwrap_err().to_string();
+        assert!(faults.contains("`workload` is missing"), "{faults}");
     }
 
     #[test]

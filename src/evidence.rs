@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::exchange::Exchange;
-use crate::repository::HistoryFacts;
+use crate::repository::{CoverageFacts, FileFacts, HistoryFacts};
 use crate::scorecard::{RubricRef, RunKind, WorldRef};
 
 /// The schema name of a bundle.
@@ -95,6 +95,14 @@ pub enum Item {
     Tests(StageEnd),
     /// What the repository's history tells.
     History(HistoryFacts),
+    /// What the files of the submitted commit tell.
+    Files(FileFacts),
+    /// What the run of the tests has covered.
+    Coverage(CoverageFacts),
+    /// The split that the offline evaluation has made of data that only this run has.
+    Split(SplitFacts),
+    /// What came of the commands that the README gives, in their order.
+    Commands(Vec<StageEnd>),
     /// What the team says it has found in the log, beside what is there.
     Claims(ClaimFacts),
     /// The team's report on an experiment, as it stands in the repository.
@@ -256,6 +264,35 @@ pub struct ClaimFacts {
     pub false_claims: u32,
     /// Each claim and what came of it, and what nobody found: for staff.
     pub details: Vec<String>,
+}
+
+/// What a split turns out to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SplitFacts {
+    /// Why there is nothing to compare, if there isn't.
+    pub fault: Option<String>,
+    /// The last lines that the evaluation has printed.
+    pub log_tail: Vec<String>,
+    /// Rows to learn from.
+    pub train: u64,
+    /// Rows to test on.
+    pub test: u64,
+    /// Rows of both that are no events of the data.
+    pub strangers: u64,
+    /// Events to test on that are also learnt from.
+    pub both: u64,
+    /// Other events to test on of users of whom something later is learnt from.
+    pub early: u64,
+    /// Users to test on of whom anything is learnt from.
+    pub known_users: u64,
+    /// Users to test on.
+    pub users: u64,
+    /// Users whom only this run's data has.
+    pub planted: u32,
+    /// Those of them who are in the split.
+    pub planted_seen: u32,
+    /// Rows that show what is wrong.
+    pub examples: Vec<String>,
 }
 
 /// What the lists that one user got were worth.

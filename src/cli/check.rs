@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Check, Replay};
 use super::exit::Exit;
-use super::run::{Milestone, Run, exit_of, leash, repository, run, truth};
+use super::run::{Milestone, Run, exit_of, leash, no_world, repository, run, truth};
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
 use crate::course::CourseFiles;
@@ -40,19 +40,11 @@ pub(super) fn check(
         args.milestone.to_uppercase(),
         args.seed
     ));
-    let data = data_folder(args, &dir, &out, files, ui)?;
-    let release = ReadRelease::read(&data).map_err(|error| {
-        Failure::usage(error.to_string())
-            .hint("the starter came with this data; git restore data/ brings it back")
-    })?;
-    let world = WorldRef {
-        users: release.company_users,
-        movies: release.movies.len() as u32,
-        profile: release.profile.clone(),
-        fingerprint: String::new(),
-        practice: false,
-    };
-    let ground = Ground::Released(release);
+    if milestone.assignment.workload.is_none() && (args.service.is_some() || args.replay.is_some()) {
+        return Err(Failure::usage(format!("`{}` asks no service", args.milestone))
+            .hint("leave out --service and --replay: the repository is looked at"));
+    }
+    let (ground, world, data) = ground(args, &milestone, (&dir, &out), files, ui)?;
     let subject = match &args.service {
         Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
         None => repository(&dir, out.join("home"), &data, None),
@@ -76,6 +68,7 @@ pub(super) fn check(
         kind: RunKind::Check,
         subject,
         ground: &ground,
+        data: milestone.assignment.workload.is_some().then(|| data.clone()),
         world,
         milestone: &milestone,
         seed: args.seed,
@@ -97,6 +90,32 @@ pub(super) fn check(
     ui.data(&text)
         .map_err(|error| Failure::machine(format!("cannot print: {error}")))?;
     Ok(exit_of(std::slice::from_ref(&card)))
+}
+
+/// Reads what a student knows of the company; nothing where no service is asked.
+fn ground(
+    args: &Check,
+    milestone: &Milestone,
+    (dir, out): (&Path, &Path),
+    files: &CourseFiles,
+    ui: &Ui,
+) -> Result<(Ground, WorldRef, PathBuf), Failure> {
+    if milestone.assignment.workload.is_none() {
+        return Ok((Ground::Nothing, no_world(), dir.join("data")));
+    }
+    let data = data_folder(args, dir, out, files, ui)?;
+    let release = ReadRelease::read(&data).map_err(|error| {
+        Failure::usage(error.to_string())
+            .hint("the starter came with this data; git restore data/ brings it back")
+    })?;
+    let world = WorldRef {
+        users: release.company_users,
+        movies: release.movies.len() as u32,
+        profile: release.profile.clone(),
+        fingerprint: String::new(),
+        practice: false,
+    };
+    Ok((Ground::Released(release), world, data))
 }
 
 /// Finds the released data: what was named, the repository's own, or that of the practice world, made anew.
@@ -190,7 +209,7 @@ fn reach(
 ) -> Result<(Target, Option<Running>), Failure> {
     let (spec, place) = match &again.subject {
         Subject::Address(target) => return Ok((target.clone(), None)),
-        Subject::Unstartable(faults) => return Err(Failure::usage(faults.clone())),
+        Subject::Unstartable(faults, _) => return Err(Failure::usage(faults.clone())),
         Subject::Repository(spec, place) => (spec, place),
     };
     let leash = leash()?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Grade, Report, ReportAudience, ReportFormat};
 use super::exit::Exit;
 use super::run::{
-    Milestone, Run, Walls, exit_of, isolation, page, repository, run, truth, world_ref, write_pages,
+    Milestone, Run, Walls, exit_of, isolation, no_world, page, repository, run, truth, world_ref, write_pages,
 };
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
@@ -35,24 +35,11 @@ pub(super) fn grade(
     }
     let submissions = names(&args.submissions)?;
     let milestone = Milestone::open(files, &args.milestone)?;
-    let course = files.course()?;
-    ui.progress(format_args!(
-        "the world of {}: {} users, {} movies",
-        course.name, course.world.users, course.world.movies
-    ));
-    let (world, release) = truth(&course);
     fs::create_dir_all(&args.out)
         .map_err(|error| Failure::machine(format!("cannot make `{}`: {error}", args.out.display())))?;
     let out = absolute(&args.out)?;
     let data = out.join("data");
-    release
-        .write(&world, &data)
-        .map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", data.display())))?;
-    let reference = world_ref(&world, course.practice);
-    let ground = Ground::Truth {
-        world: Box::new(world),
-        release,
-    };
+    let (ground, reference) = ground(&milestone, files, &data, ui)?;
     let mut cards = Vec::new();
     let total = submissions.len();
     for (place, (name, dir)) in submissions.iter().enumerate() {
@@ -84,6 +71,7 @@ pub(super) fn grade(
             kind: RunKind::Grade,
             subject,
             ground: &ground,
+            data: milestone.assignment.workload.is_some().then(|| data.clone()),
             world: reference.clone(),
             milestone: &milestone,
             seed: args.seed,
@@ -107,6 +95,33 @@ pub(super) fn grade(
         return Ok(Exit::Interrupted);
     }
     Ok(exit_of(&cards))
+}
+
+/// Draws the course's world and writes what is released of it; nothing where no service is asked.
+fn ground(
+    milestone: &Milestone,
+    files: &CourseFiles,
+    data: &Path,
+    ui: &Ui,
+) -> Result<(Ground, WorldRef), Failure> {
+    if milestone.assignment.workload.is_none() {
+        return Ok((Ground::Nothing, no_world()));
+    }
+    let course = files.course()?;
+    ui.progress(format_args!(
+        "the world of {}: {} users, {} movies",
+        course.name, course.world.users, course.world.movies
+    ));
+    let (world, release) = truth(&course);
+    release
+        .write(&world, data)
+        .map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", data.display())))?;
+    let reference = world_ref(&world, course.practice);
+    let ground = Ground::Truth {
+        world: Box::new(world),
+        release,
+    };
+    Ok((ground, reference))
 }
 
 /// Writes and prints the class.

@@ -19,7 +19,7 @@ use crate::sandbox::{Bounds, Isolation, Leash, SERVICE_FILE, ServiceSpec, Surrou
 use crate::scorecard::{Audience, RubricRef, RunKind, Scorecard, Verdict, WorldRef};
 use crate::world::World;
 
-/// A milestone with everything that belongs to it.
+/// An assignment with everything that belongs to it.
 #[derive(Debug)]
 pub(super) struct Milestone {
     pub(super) assignment: Assignment,
@@ -31,7 +31,7 @@ pub(super) struct Milestone {
 impl Milestone {
     pub(super) fn open(files: &CourseFiles, name: &str) -> Result<Self, Failure> {
         let (assignment, source) = files.assignment(name).map_err(|faults| {
-            Failure::from(faults).hint("`m1` to `m4` are the milestones that are built in")
+            Failure::from(faults).hint(format!("assignments: {}", files.assignments().join(", ")))
         })?;
         let assignment_sha256 = sha256_hex(source.text.as_bytes());
         let (rubric, source) = files.rubric(&assignment.rubric, MEASURES)?;
@@ -60,6 +60,17 @@ pub(super) fn truth(course: &Course) -> (World, Release) {
         &course.troubles,
     );
     (world, release)
+}
+
+/// Returns the world of an assignment that asks no service: none.
+pub(super) fn no_world() -> WorldRef {
+    WorldRef {
+        users: 0,
+        movies: 0,
+        profile: String::new(),
+        fingerprint: String::new(),
+        practice: false,
+    }
 }
 
 pub(super) fn world_ref(world: &World, practice: bool) -> WorldRef {
@@ -136,28 +147,28 @@ pub(super) fn environment(data: &Path) -> BTreeMap<String, String> {
 /// Reads how a repository is started; a missing or broken file is a fact about the repository, not an error of ours. Without walls
 /// its programs run as the current user.
 pub(super) fn repository(dir: &Path, home: PathBuf, data: &Path, walls: Option<Walls<'_>>) -> Subject {
+    let mut env = environment(data);
+    let sandbox = walls.map(|walls| {
+        walls.isolation.adapt(&mut env);
+        // Where no service is asked there is no data.
+        let data = data.is_dir().then_some(data);
+        walls
+            .isolation
+            .sandbox(dir, data, walls.bounds, Vec::new(), walls.clock)
+    });
+    let place = Workplace {
+        dir: dir.to_owned(),
+        home,
+        env,
+        sandbox,
+    };
     let text = match fs::read_to_string(dir.join(SERVICE_FILE)) {
         Ok(text) => text,
-        Err(error) => return Subject::Unstartable(format!("{SERVICE_FILE} cannot be read: {error}")),
+        Err(error) => return Subject::Unstartable(format!("{SERVICE_FILE} cannot be read: {error}"), place),
     };
     match ServiceSpec::parse(SERVICE_FILE, &text) {
-        Ok(spec) => {
-            let mut env = environment(data);
-            let sandbox = walls.map(|walls| {
-                walls.isolation.adapt(&mut env);
-                walls
-                    .isolation
-                    .sandbox(dir, Some(data), walls.bounds, Vec::new(), walls.clock)
-            });
-            let place = Workplace {
-                dir: dir.to_owned(),
-                home,
-                env,
-                sandbox,
-            };
-            Subject::Repository(Box::new(spec), place)
-        }
-        Err(faults) => Subject::Unstartable(faults.to_string()),
+        Ok(spec) => Subject::Repository(Box::new(spec), place),
+        Err(faults) => Subject::Unstartable(faults.to_string(), place),
     }
 }
 
@@ -168,6 +179,8 @@ pub(super) struct Run<'a> {
     pub(super) kind: RunKind,
     pub(super) subject: Subject,
     pub(super) ground: &'a Ground,
+    /// The folder of the company's data, if a service is asked.
+    pub(super) data: Option<PathBuf>,
     pub(super) world: WorldRef,
     pub(super) milestone: &'a Milestone,
     pub(super) seed: u64,
@@ -185,8 +198,8 @@ pub(super) fn run(run: Run<'_>, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Sc
         progress: &progress,
     };
     let commit = match &run.subject {
-        Subject::Repository(_, place) => commit(&place.dir),
-        Subject::Address(_) | Subject::Unstartable(_) => None,
+        Subject::Repository(_, place) | Subject::Unstartable(_, place) => commit(&place.dir),
+        Subject::Address(_) => None,
     };
     let manifest = Manifest {
         schema: evidence::SCHEMA.to_owned(),
@@ -215,6 +228,7 @@ pub(super) fn run(run: Run<'_>, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Sc
         ground: run.ground,
         assignment: &run.milestone.assignment,
         measures: run.milestone.rubric.measures(),
+        data: run.data,
         seed: run.seed,
         manifest,
         bundle: bundle.clone(),

@@ -57,6 +57,7 @@ struct Parts<'a> {
     catalogue: Option<&'a CatalogueFacts>,
     told: Told<'a>,
     duration_s: f64,
+    finished: bool,
 }
 
 impl Parts<'_> {
@@ -86,8 +87,15 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Tests(stage) => parts.told.tests = Some(stage),
             Item::Claims(claims) => parts.told.claims = Some(claims),
             Item::History(facts) => parts.told.history = Some(facts),
+            Item::Files(facts) => parts.told.files = Some(facts),
+            Item::Coverage(facts) => parts.told.coverage = Some(facts),
+            Item::Split(facts) => parts.told.split = Some(facts),
+            Item::Commands(stages) => parts.told.commands = Some(stages),
             Item::Experiment(text) => parts.told.experiment = Some(text),
-            Item::Finished { duration_s } => parts.duration_s = *duration_s,
+            Item::Finished { duration_s } => {
+                parts.duration_s = *duration_s;
+                parts.finished = true;
+            }
         }
     }
     parts.exchanges.sort_by_key(|exchange| exchange.planned.seq);
@@ -205,10 +213,13 @@ fn put(findings: &mut Findings, id: &str, measurement: Measurement) {
 fn starts(parts: &Parts<'_>, findings: &mut Findings) -> bool {
     let failed_build = parts.build.filter(|stage| !stage.ok);
     let Some(stage) = failed_build.or(parts.start) else {
-        findings.insert(
-            "service.starts".to_owned(),
-            not_measured("the run was interrupted before the service started"),
-        );
+        // A run that is whole and has no start is one of an assignment that asks no service.
+        if !parts.finished {
+            findings.insert(
+                "service.starts".to_owned(),
+                not_measured("the run was interrupted before the service started"),
+            );
+        }
         return false;
     };
     if stage.ours {
@@ -892,7 +903,11 @@ fn service(parts: &Parts<'_>) -> ServiceRef {
     ServiceRef {
         command: stage.map_or_else(String::new, |stage| stage.command.clone()),
         address: parts.address.to_owned(),
-        start: stage.map_or_else(|| "interrupted".to_owned(), |stage| stage.what.clone()),
+        start: match stage {
+            Some(stage) => stage.what.clone(),
+            None if parts.finished => String::new(),
+            None => "interrupted".to_owned(),
+        },
         end: parts.end.map_or_else(String::new, |stage| stage.what.clone()),
         log_tail: tail,
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::evaluation::evaluate;
 use super::observe::{self, Wanted};
 use crate::clock::Clock;
 use crate::course::Assignment;
@@ -20,13 +21,16 @@ use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
-use crate::repository::HistoryFacts;
+use crate::repository::{CoverageFacts, FileFacts, HistoryFacts, LookFor, Looks};
 use crate::sandbox::{
-    Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build, start,
+    CommandLine, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build,
+    start,
 };
 use crate::scorecard::RunKind;
 use crate::seed::Key;
-use crate::traffic::{DriveOptions, Population, Sockets, Target, ask_once, drive, phases, schedule};
+use crate::traffic::{
+    DriveOptions, Population, Sockets, Target, Workload, ask_once, drive, phases, schedule,
+};
 use crate::world::{OF_AGE, Profile, UserId, World};
 
 /// What is measured.
@@ -36,8 +40,8 @@ pub enum Subject {
     Address(Target),
     /// A repository: its folder's environment and how it says it is started.
     Repository(Box<ServiceSpec>, Workplace),
-    /// A repository whose `reelworld.toml` is missing or broken: the text of its faults.
-    Unstartable(String),
+    /// A repository whose `reelworld.toml` is missing or broken, with the text of its faults: its files can be looked at.
+    Unstartable(String, Workplace),
 }
 
 /// What the grader knows of the world.
@@ -52,6 +56,8 @@ pub enum Ground {
     },
     /// What a student has: the released data.
     Released(ReadRelease),
+    /// Nothing: the assignment asks no service.
+    Nothing,
 }
 
 impl Catalogue for Ground {
@@ -73,6 +79,7 @@ impl Ground {
         match self {
             Self::Truth { world, .. } => world.movie_index(id).map(|index| index.0 as usize),
             Self::Released(release) => release.movies.iter().position(|movie| movie == id),
+            Self::Nothing => None,
         }
     }
 
@@ -94,6 +101,11 @@ impl Ground {
                     max_user: release.company_users,
                 }
             }
+            Self::Nothing => Population {
+                known: Vec::new(),
+                new: Vec::new(),
+                max_user: 0,
+            },
         }
     }
 }
@@ -133,6 +145,8 @@ pub struct Job<'a> {
     pub assignment: &'a Assignment,
     /// The measures that the rubric names: what goes beyond the traffic is looked at only if it is wanted.
     pub measures: BTreeSet<String>,
+    /// The folder of the company's data, if a service is asked.
+    pub data: Option<PathBuf>,
     /// The seed of the traffic.
     pub seed: u64,
     /// What the bundle is about.
@@ -184,22 +198,38 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     let begun = tools.clock.elapsed();
     let mut bundle = Writer::begin(&job.bundle, &job.manifest)?;
     let wanted = Wanted::of(&job.measures);
-    let asked = match &job.subject {
-        Subject::Address(target) => {
+    let workload = job.assignment.workload.as_ref();
+    let asked = match (&job.subject, workload) {
+        (Subject::Address(target), Some(workload)) => {
             // Where it tells of itself we do not know, so nothing of that is asked, and nothing is held against it.
             let answers = reach(job, target, &mut bundle)?;
             answers
-                .then(|| ask_all(job, target, tools, &mut bundle))
+                .then(|| ask_all(job, workload, target, tools, &mut bundle))
                 .transpose()?
         }
-        Subject::Repository(spec, place) => run_repository(job, wanted, (spec, place), tools, &mut bundle)?,
-        Subject::Unstartable(faults) => {
-            bundle.append(&Item::Start(StageEnd {
-                command: "reelworld.toml".to_owned(),
-                what: "the repository does not say how its service is started".to_owned(),
-                evidence: faults.lines().map(str::to_owned).collect(),
-                ..StageEnd::default()
-            }))?;
+        (Subject::Address(_), None) => None,
+        (Subject::Repository(spec, place), _) => {
+            look_at_files(job, wanted, (Some(spec), place), tools, &mut bundle)?;
+            let asked = match workload {
+                Some(workload) => run_service(job, workload, wanted, (spec, place), tools, &mut bundle)?,
+                None => None,
+            };
+            run_tests(job, wanted, (Ok(spec), place), tools, &mut bundle)?;
+            run_further(job, wanted, (Some(spec), place), tools, &mut bundle)?;
+            asked
+        }
+        (Subject::Unstartable(faults, place), _) => {
+            look_at_files(job, wanted, (None, place), tools, &mut bundle)?;
+            if workload.is_some() {
+                bundle.append(&Item::Start(StageEnd {
+                    command: "reelworld.toml".to_owned(),
+                    what: "the repository does not say how its service is started".to_owned(),
+                    evidence: faults.lines().map(str::to_owned).collect(),
+                    ..StageEnd::default()
+                }))?;
+            }
+            run_tests(job, wanted, (Err(faults), place), tools, &mut bundle)?;
+            run_further(job, wanted, (None, place), tools, &mut bundle)?;
             None
         }
     };
@@ -213,14 +243,14 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     Ok(())
 }
 
-/// Reads, runs, asks and tests a repository; returns the exchanges if its service has started.
-fn run_repository(
+/// Reads what lies in a repository; nothing of it runs.
+fn look_at_files(
     job: &Job<'_>,
     wanted: Wanted,
-    (spec, place): (&ServiceSpec, &Workplace),
+    (spec, place): (Option<&ServiceSpec>, &Workplace),
     tools: Tools<'_>,
     bundle: &mut Writer,
-) -> Result<Option<Vec<Exchange>>, MeasureError> {
+) -> Result<(), MeasureError> {
     if job.manifest.kind == RunKind::Grade {
         bundle.append(&Item::Isolation(isolation(place)))?;
     }
@@ -236,27 +266,114 @@ fn run_repository(
         (tools.progress)("reading its history");
         bundle.append(&Item::History(HistoryFacts::read(&place.dir)))?;
     }
+    if wanted.files {
+        (tools.progress)("reading its files");
+        let tests = spec.and_then(|spec| spec.tests.as_ref());
+        let look_for = LookFor {
+            report: &format!("reports/{}", job.assignment.id),
+            tests: &tests.map(CommandLine::plain_words).unwrap_or_default(),
+            port: job.assignment.port,
+        };
+        bundle.append(&Item::Files(FileFacts::read(&place.dir, look_for)))?;
+    }
+    Ok(())
+}
+
+/// Boots a repository's service, asks it and ends it; returns the exchanges if it has started.
+fn run_service(
+    job: &Job<'_>,
+    workload: &Workload,
+    wanted: Wanted,
+    (spec, place): (&ServiceSpec, &Workplace),
+    tools: Tools<'_>,
+    bundle: &mut Writer,
+) -> Result<Option<Vec<Exchange>>, MeasureError> {
     let limits = job.assignment.limits;
     let mut record = |item: &Item| bundle.append(item);
     let booted = boot(spec, place, limits, job.ground, tools, &mut record)?;
-    let asked = match booted {
-        None => None,
-        Some((target, running)) => {
-            let asked = ask_around(job, wanted, &target, (spec, place), tools, bundle);
-            bundle.append(&Item::End(end(running)))?;
-            Some(asked?)
+    let Some((target, running)) = booted else {
+        return Ok(None);
+    };
+    let asked = ask_around(job, workload, wanted, &target, (spec, place), tools, bundle);
+    bundle.append(&Item::End(end(running)))?;
+    asked.map(Some)
+}
+
+/// Runs a repository's own tests; where `reelworld.toml` cannot be read, its faults are what came of them.
+fn run_tests(
+    job: &Job<'_>,
+    wanted: Wanted,
+    (spec, place): (Result<&ServiceSpec, &String>, &Workplace),
+    tools: Tools<'_>,
+    bundle: &mut Writer,
+) -> Result<(), MeasureError> {
+    if !wanted.tests {
+        return Ok(());
+    }
+    let ended = match spec {
+        Ok(spec) => {
+            (tools.progress)("running its tests");
+            let named = spec.coverage.as_deref();
+            let before = wanted
+                .coverage
+                .then(|| Looks::of(&observe::reports(place, named)));
+            let ended = observe::tests(spec.tests.as_ref(), place, job.assignment.limits, tools)?;
+            let ended = ended.ok_or(MeasureError::Interrupted)?;
+            if let Some(before) = before {
+                let written = observe::reports(place, named);
+                bundle.append(&Item::Coverage(CoverageFacts::read(
+                    &place.dir, &before, written,
+                )?))?;
+            }
+            ended
+        }
+        Err(faults) => {
+            let what = "the repository does not say how its tests are run".to_owned();
+            if wanted.coverage {
+                bundle.append(&Item::Coverage(CoverageFacts {
+                    fault: Some(what.clone()),
+                    ..CoverageFacts::default()
+                }))?;
+            }
+            StageEnd {
+                command: "reelworld.toml".to_owned(),
+                what,
+                evidence: faults.lines().map(str::to_owned).collect(),
+                ..StageEnd::default()
+            }
         }
     };
-    if wanted.tests {
-        (tools.progress)("running its tests");
-        let ended = observe::tests(spec.tests.as_ref(), place, limits, tools)?;
-        let ended = ended.ok_or(MeasureError::Interrupted)?;
-        bundle.append(&Item::Tests(ended))?;
+    bundle.append(&Item::Tests(ended))?;
+    Ok(())
+}
+
+/// Runs what the repository offers to be run beside its service and its tests: its offline evaluation and its README.
+fn run_further(
+    job: &Job<'_>,
+    wanted: Wanted,
+    (spec, place): (Option<&ServiceSpec>, &Workplace),
+    tools: Tools<'_>,
+    bundle: &mut Writer,
+) -> Result<(), MeasureError> {
+    let limits = job.assignment.limits;
+    if wanted.commands {
+        (tools.progress)("running the commands of its README");
+        let stages = observe::commands(place, limits, tools)?;
+        bundle.append(&Item::Commands(stages.ok_or(MeasureError::Interrupted)?))?;
     }
+    // What follows has a sandbox of its own, and one holds as much memory as two should.
     if let Some(sandbox) = &place.sandbox {
         sandbox.close();
     }
-    Ok(asked)
+    if wanted.split
+        && let Some(data) = &job.data
+    {
+        (tools.progress)("running its offline evaluation");
+        let branch = Key::from_seed(job.seed).branch("evaluation");
+        let facts = evaluate(spec, place, (data, &branch), limits, tools)?;
+        bundle.append(&Item::Split(facts.ok_or(MeasureError::Interrupted)?))?;
+    }
+    Ok(())
 }
 
 /// Says how a submission's programs are kept from the machine.
@@ -280,6 +397,7 @@ fn isolation(place: &Workplace) -> IsolationNote {
 /// Asks the whole schedule, and before, meanwhile and after it what the service tells of itself.
 fn ask_around(
     job: &Job<'_>,
+    workload: &Workload,
     wanted: Wanted,
     target: &Target,
     (service, place): (&ServiceSpec, &Workplace),
@@ -292,13 +410,13 @@ fn ask_around(
         .then(|| observe::scrape(target, spec))
         .transpose()?;
     let begin = tools.clock.elapsed();
-    let moments = job.assignment.workload.update_moments();
+    let moments = workload.update_moments();
     let (asked, updated) = std::thread::scope(|scope| {
         let updates = wanted.updates.then(|| {
             let limits = job.assignment.limits;
             scope.spawn(move || observe::updates(service, place, target, limits, (&moments, begin), tools))
         });
-        let asked = ask_all(job, target, tools, bundle);
+        let asked = ask_all(job, workload, target, tools, bundle);
         let updated = updates.map(|handle| {
             handle
                 .join()
@@ -512,11 +630,11 @@ fn end(mut running: Running) -> StageEnd {
 /// Sends the whole schedule; every exchange goes into the bundle as it ends.
 fn ask_all(
     job: &Job<'_>,
+    workload: &Workload,
     target: &Target,
     tools: Tools<'_>,
     bundle: &mut Writer,
 ) -> Result<Vec<Exchange>, MeasureError> {
-    let workload = &job.assignment.workload;
     let branch = Key::from_seed(job.seed).branch("traffic");
     let plan = schedule(workload, &job.ground.population(), &branch);
     let named = |phase: Phase| match phase {
@@ -574,6 +692,7 @@ fn catalogue_ids(ground: &Ground) -> std::collections::HashSet<String> {
             .map(|index| world.movie(index).id.clone())
             .collect(),
         Ground::Released(release) => release.movies.iter().cloned().collect(),
+        Ground::Nothing => std::collections::HashSet::new(),
     }
 }
 
@@ -690,6 +809,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                 }
             }
         }
+        Ground::Nothing => {}
     }
     bundle.append(&Item::Catalogue(facts))?;
     Ok(())

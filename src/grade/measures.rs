@@ -195,6 +195,55 @@ pub const MEASURES: &[MeasureInfo] = &[
         "share",
         "of the commits beyond the first and without merges, those whose subject says what was done",
     ),
+    census(
+        "repository.large_share",
+        "share",
+        "of the commits beyond the first and without merges, those that change more lines than one can read at once",
+    ),
+    census(
+        "repository.coverage_share",
+        "share",
+        "of the lines of the commit's code that is no test, those that ran in the tests, by the report that these wrote",
+    ),
+    census(
+        "evaluation.leak_share",
+        "share",
+        "of the events that the offline evaluation tests on, those that its model could have learnt from or after",
+    ),
+    census(
+        "readme.commands_share",
+        "share",
+        "of the blocks of commands that the README marks to be run, those that run well one after the other",
+    ),
+    fact(
+        "report.there",
+        "the report is in the submitted commit, and is one: a hundred words at least",
+    ),
+    census("report.words", "count", "words of the report, without code"),
+    census(
+        "report.linked_files",
+        "count",
+        "files of the repository, at a commit, that the report links to",
+    ),
+    census(
+        "report.links_share",
+        "share",
+        "of the report's links and images that lead into the repository, those that lead to what is there",
+    ),
+    census("report.images", "count", "images that the report shows"),
+    census(
+        "report.described_share",
+        "share",
+        "of the images of README and reports, those with a text that says what they show",
+    ),
+    fact(
+        "ci.tests_on_push",
+        "a configuration of continuous integration runs tests at each push, and their failure is seen",
+    ),
+    fact(
+        "container.sound",
+        "the container file has fixed bases, a user who is not root, the contract's port, and says what is started",
+    ),
     truth_census(
         "claims.found_share",
         "share",

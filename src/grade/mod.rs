@@ -1,11 +1,14 @@
 //! Grading: measure a submission into a bundle of evidence, then decide from the bundle alone.
 
+mod evaluation;
 mod fairness;
+mod files;
 mod judge;
 mod measure;
 mod measures;
 mod neighbours;
 mod observe;
+mod split;
 mod told;
 
 pub use judge::{Judged, judge, scorecard};

@@ -1,18 +1,19 @@
 //! What a service and its repository tell of themselves, asked for and written down: metrics, versions, arms, updates, tests.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::files::FILES;
 use super::measure::Tools;
 use crate::evidence::{
     ArmFacts, ClaimFacts, Item, Provenance, ReportText, Scrape, StageEnd, TelemetryFacts, UpdateFacts,
 };
 use crate::release::Release;
-use crate::repository::Versions;
+use crate::repository::{PLACES, Versions, marked_blocks};
 use crate::sandbox::{CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build};
 use crate::telemetry::{Counted, EXPERIMENT, Selector, counted, parse_exposition};
 use crate::traffic::{Target, fetch};
@@ -28,6 +29,12 @@ const METRICS_BYTES: usize = 2 << 20;
 const ANSWER_BYTES: usize = 16 << 10;
 /// The most bytes of a file that a team hands in for us to read.
 const FILE_BYTES: u64 = 256 << 10;
+/// The file in which people look first.
+const README: &str = "README.md";
+/// The most blocks of commands that are run.
+const MOST_BLOCKS: usize = 20;
+/// The lines of a block that are shown.
+const SHOWN_LINES: usize = 8;
 /// The users whose list's versions are asked for.
 const SAMPLED: usize = 20;
 /// The users who are asked for their arm, twice: a share is known to two hundredths then.
@@ -44,6 +51,10 @@ pub(super) struct Wanted {
     pub(super) tests: bool,
     pub(super) claims: bool,
     pub(super) history: bool,
+    pub(super) files: bool,
+    pub(super) coverage: bool,
+    pub(super) split: bool,
+    pub(super) commands: bool,
 }
 
 impl Wanted {
@@ -55,9 +66,17 @@ impl Wanted {
             arms: any(&["experiment.sticky_share", "experiment.split_gap"]),
             conclusion: any(&["experiment.conclusion_right"]),
             updates: any(&["update.count", "update.failed_share"]),
-            tests: any(&["repository.tests_pass"]),
+            tests: any(&["repository.tests_pass", "repository.coverage_share"]),
             claims: any(&["claims.found_share", "claims.false_count"]),
-            history: any(&["repository.credentials", "repository.described_share"]),
+            history: any(&[
+                "repository.credentials",
+                "repository.described_share",
+                "repository.large_share",
+            ]),
+            files: any(FILES),
+            coverage: any(&["repository.coverage_share"]),
+            split: any(&["evaluation.leak_share"]),
+            commands: any(&["readme.commands_share"]),
         }
     }
 }
@@ -348,6 +367,53 @@ pub(super) fn tests(
         evidence,
         log_tail,
     }))
+}
+
+/// Runs the commands that the README marks, block by block in their order, each with the repository as it was left by the one
+/// before; the first that fails is the last. None when the run is stopped meanwhile.
+pub(super) fn commands(
+    place: &Workplace,
+    limits: Limits,
+    tools: Tools<'_>,
+) -> io::Result<Option<Vec<StageEnd>>> {
+    let text = match read_file(&place.dir.join(README)) {
+        Ok(text) => text,
+        Err(error) => {
+            return Ok(Some(vec![StageEnd {
+                what: format!("`{README}` cannot be read: {error}"),
+                ..StageEnd::default()
+            }]));
+        }
+    };
+    let mut all = Vec::new();
+    for (line, code) in marked_blocks(&text).into_iter().take(MOST_BLOCKS) {
+        let words = ["sh", "-e", "-x", "-c", &code].map(str::to_owned);
+        let (ended, log_tail) = build(&words, place, limits, tools.leash, tools.clock, tools.stop)?;
+        let Some((ok, what)) = ended.told("it", limits.build) else {
+            return Ok(None);
+        };
+        all.push(StageEnd {
+            ok,
+            command: format!("{README}:{line}"),
+            what,
+            evidence: code.lines().take(SHOWN_LINES).map(str::to_owned).collect(),
+            log_tail,
+            ..StageEnd::default()
+        });
+        if !ok {
+            break;
+        }
+    }
+    Ok(Some(all))
+}
+
+/// Opens the reports of coverage that lie in a repository: where tools write them, or at the place that it names.
+pub(super) fn reports(place: &Workplace, named: Option<&str>) -> Vec<(String, File)> {
+    let places = named.map_or_else(|| PLACES.to_vec(), |named| vec![named]);
+    let opened = places
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), place.open(name)?)));
+    opened.collect()
 }
 
 /// Returns how many tests the last lines of a runner's output speak of: the most that any line does.

@@ -1,13 +1,14 @@
 //! What follows from what a service and its repository have told of themselves: pure, from the bundle's items alone.
 
+use super::files;
 use super::judge::{LEVEL, LINES, measured, not_measured, tail};
 use crate::evidence::{
-    ArmFacts, ClaimFacts, Provenance, ReportText, Scrape, StageEnd, TelemetryFacts, TrafficEnd, UpdateFacts,
-    UserScore,
+    ArmFacts, ClaimFacts, Provenance, ReportText, Scrape, SplitFacts, StageEnd, TelemetryFacts, TrafficEnd,
+    UpdateFacts, UserScore,
 };
 use crate::exchange::{Exchange, Outcome};
 use crate::metrics::stats;
-use crate::repository::HistoryFacts;
+use crate::repository::{CoverageFacts, FileFacts, HistoryFacts, LARGE_LINES};
 use crate::scorecard::{Finding, Findings, Interval, Measurement};
 use crate::telemetry::{Counted, EXPERIMENT, ExperimentReport, bucket_of, requests_error, split};
 use crate::trouble::FINDINGS;
@@ -28,6 +29,10 @@ pub(super) struct Told<'a> {
     pub(super) tests: Option<&'a StageEnd>,
     pub(super) claims: Option<&'a ClaimFacts>,
     pub(super) history: Option<&'a HistoryFacts>,
+    pub(super) files: Option<&'a FileFacts>,
+    pub(super) coverage: Option<&'a CoverageFacts>,
+    pub(super) split: Option<&'a SplitFacts>,
+    pub(super) commands: Option<&'a [StageEnd]>,
     pub(super) experiment: Option<&'a ReportText>,
 }
 
@@ -44,6 +49,18 @@ pub(super) fn repository(told: &Told<'_>, findings: &mut Findings) {
     }
     if let Some(facts) = told.history {
         history(facts, findings);
+    }
+    if let Some(facts) = told.files {
+        files::files(facts, findings);
+    }
+    if let Some(facts) = told.coverage {
+        files::coverage(facts, findings);
+    }
+    if let Some(facts) = told.split {
+        files::split(facts, findings);
+    }
+    if let Some(stages) = told.commands {
+        files::commands(stages, findings);
     }
     if let Some(claims) = told.claims {
         self::claims(claims, findings);
@@ -99,6 +116,7 @@ pub(super) fn minors(users: &[&UserScore], findings: &mut Findings) {
 
 fn history(facts: &HistoryFacts, findings: &mut Findings) {
     let (credentials, described) = ("repository.credentials", "repository.described_share");
+    let large = "repository.large_share";
     if let Some(fault) = &facts.fault {
         findings.insert(credentials.to_owned(), not_measured(fault));
         let told = if facts.ours {
@@ -107,6 +125,13 @@ fn history(facts: &HistoryFacts, findings: &mut Findings) {
             Finding::Measured(lacking(0.0, fault))
         };
         findings.insert(described.to_owned(), told);
+        // Without a history there are no small steps in it either.
+        let told = if facts.ours {
+            not_measured(fault)
+        } else {
+            Finding::Measured(lacking(1.0, fault))
+        };
+        findings.insert(large.to_owned(), told);
         return;
     }
     let n = facts.credentials;
@@ -119,6 +144,11 @@ fn history(facts: &HistoryFacts, findings: &mut Findings) {
             described,
             lacking(0.0, "there is no commit beyond the first"),
         );
+        put(
+            findings,
+            large,
+            lacking(1.0, "there is no commit beyond the first"),
+        );
         return;
     }
     let why = format!(
@@ -129,13 +159,21 @@ fn history(facts: &HistoryFacts, findings: &mut Findings) {
     let mut found = measured(share, None, facts.commits as usize, why);
     found.evidence = facts.wordless.iter().take(LINES).cloned().collect();
     put(findings, described, found);
+    let why = format!(
+        "{} of {} commits change more than {LARGE_LINES} lines of code and text",
+        facts.large, facts.commits
+    );
+    let share = f64::from(facts.large) / f64::from(facts.commits);
+    let mut found = measured(share, None, facts.commits as usize, why);
+    found.evidence = facts.largest.iter().take(LINES).cloned().collect();
+    put(findings, large, found);
 }
 
-fn fact(so: bool, why: String) -> Measurement {
+pub(super) fn fact(so: bool, why: String) -> Measurement {
     measured(f64::from(u8::from(so)), None, 1, why)
 }
 
-fn put(findings: &mut Findings, measure: &str, found: Measurement) {
+pub(super) fn put(findings: &mut Findings, measure: &str, found: Measurement) {
     findings.insert(measure.to_owned(), Finding::Measured(found));
 }
 
@@ -151,7 +189,7 @@ fn no_split(why: &str) -> Measurement {
 }
 
 /// A measurement of something that the repository does not offer.
-fn lacking(value: f64, why: &str) -> Measurement {
+pub(super) fn lacking(value: f64, why: &str) -> Measurement {
     // One look was enough to see that it is not there.
     measured(value, None, 1, why.to_owned())
 }

@@ -668,15 +668,19 @@ fn origin(card: &Scorecard) -> Vec<Fact> {
     if world.practice {
         about.push_str(", practice world");
     }
-    vec![
+    let mut facts = vec![
         fact("began", card.started_at.clone()),
         fact("took", format!("{:.0} s", card.duration_s)),
         fact("rubric", format!("{}@{}", card.rubric.id, card.rubric.version)),
         fact("rubric's SHA-256", card.rubric.sha256.clone()),
-        fact("world", about),
         fact("seed", card.seed.to_string()),
         fact("tool", format!("reelworld {}", card.tool)),
-    ]
+    ];
+    // Where no service is asked there is no world.
+    if world.users > 0 {
+        facts.insert(4, fact("world", about));
+    }
+    facts
 }
 
 #[derive(Serialize)]

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MOST_REFS: usize = 10_000;
 /// The most bytes of a file of references.
 const REF_BYTES: u64 = 8 << 20;
+/// The most remotes that are looked at.
+const MOST_REMOTES: usize = 20;
 /// The most bytes that git may say of what it could not do.
 const COMPLAINT_BYTES: u64 = 4 << 10;
 
@@ -28,7 +30,18 @@ const COMPLAINT_BYTES: u64 = 4 << 10;
 pub(super) struct Store {
     dir: TempDir,
     refs: BTreeMap<String, String>,
-    head: Option<String>,
+    head: Head,
+}
+
+/// What is checked out.
+#[derive(Debug)]
+enum Head {
+    /// A branch, by its full name.
+    Branch(String),
+    /// A commit by itself.
+    Commit(String),
+    /// Nothing that can be read.
+    Nothing,
 }
 
 impl Store {
@@ -42,8 +55,12 @@ impl Store {
         if !is_plain_dir(&git) || !is_plain_dir(&objects) {
             return Ok(None);
         }
-        let (refs, head) = (references(&git)?, head(&git));
-        let Some(digits) = refs.values().chain(&head).next().map(String::len) else {
+        let (refs, head) = (references(&git)?, checked_out(&git));
+        let detached = match &head {
+            Head::Commit(hash) => Some(hash),
+            Head::Branch(_) | Head::Nothing => None,
+        };
+        let Some(digits) = refs.values().chain(detached).next().map(String::len) else {
             return Ok(None);
         };
         let dir = tempfile::tempdir()?;
@@ -73,10 +90,28 @@ impl Store {
 
     /// Returns all commits that something points to, a line each.
     pub(super) fn tips(&self) -> Vec<u8> {
-        let tips: BTreeSet<&String> = self.refs.values().chain(&self.head).collect();
+        let mut tips: BTreeSet<&str> = self.refs.values().map(String::as_str).collect();
+        tips.extend(self.checked_out());
         tips.iter()
             .flat_map(|tip| format!("{tip}\n").into_bytes())
             .collect()
+    }
+
+    /// Returns the commit that is checked out.
+    pub(super) fn checked_out(&self) -> Option<&str> {
+        match &self.head {
+            Head::Branch(name) => self.refs.get(name).map(String::as_str),
+            Head::Commit(hash) => Some(hash),
+            Head::Nothing => None,
+        }
+    }
+
+    /// Returns the short name of the branch that is checked out.
+    pub(super) fn branch(&self) -> Option<&str> {
+        match &self.head {
+            Head::Branch(name) => name.strip_prefix("refs/heads/"),
+            Head::Commit(_) | Head::Nothing => None,
+        }
     }
 
     /// Returns what a tag points to.
@@ -127,7 +162,9 @@ impl Store {
 
     fn git(&self, words: &[&str]) -> Command {
         let mut command = Command::new("git");
-        command.args(["-c", "core.quotePath=false"]).args(words);
+        // What is large is no text whose lines anybody compares.
+        command.args(["-c", "core.quotePath=false", "-c", "core.bigFileThreshold=2m"]);
+        command.args(words);
         command.current_dir(self.dir.path());
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
             command.env_remove(name);
@@ -154,6 +191,8 @@ impl Store {
         input: Vec<u8>,
         read: impl FnOnce(&mut dyn BufRead) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
+        #[cfg(test)]
+        ASKED.set(ASKED.get() + 1);
         let mut child = command.spawn().map_err(|error| {
             io::Error::new(
                 error.kind(),
@@ -221,6 +260,17 @@ pub fn push(repository: &Path, remote: &str, what: &str) -> Result<(), String> {
     Err(String::from_utf8_lossy(&done.stderr).trim().to_owned())
 }
 
+#[cfg(test)]
+std::thread_local! {
+    static ASKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Returns how often this thread has asked git.
+#[cfg(test)]
+pub(super) fn asked() -> usize {
+    ASKED.get()
+}
+
 /// An error that is the repository's, and not this machine's.
 pub(super) fn theirs(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
@@ -276,4 +326,36 @@ fn references(git: &Path) -> io::Result<BTreeMap<String, String>> {
 pub(super) fn head(git: &Path) -> Option<String> {
     let text = read_small(&git.join("HEAD")).ok()?;
     is_hash(text.trim()).then(|| text.trim().to_owned())
+}
+
+/// Returns what is checked out.
+fn checked_out(git: &Path) -> Head {
+    let text = read_small(&git.join("HEAD")).unwrap_or_default();
+    let text = text.trim();
+    match text.strip_prefix("ref: ") {
+        Some(branch) => Head::Branch(branch.trim().to_owned()),
+        None if is_hash(text) => Head::Commit(text.to_owned()),
+        None => Head::Nothing,
+    }
+}
+
+/// Returns the addresses of the repository's remotes, without what would open them.
+pub(super) fn remotes(folder: &Path) -> Vec<String> {
+    let Ok(text) = read_small(&folder.join(".git").join("config")) else {
+        return Vec::new();
+    };
+    let mut in_remote = false;
+    let mut addresses = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            in_remote = line.starts_with("[remote ");
+        } else if in_remote
+            && let Some((key, value)) = line.split_once('=')
+            && key.trim() == "url"
+        {
+            addresses.push(value.trim().trim_matches('"').to_owned());
+        }
+    }
+    addresses.truncate(MOST_REMOTES);
+    addresses
 }

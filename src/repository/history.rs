@@ -105,6 +105,58 @@ fn change(line: &str, commit: &mut Commit) {
     }
 }
 
+/// Files whose lines nobody writes or reads one by one: data, locks, notebooks, what tools make.
+const UNREAD: &[&str] = &[
+    ".csv", ".ipynb", ".json", ".jsonl", ".lock", ".map", ".min.css", ".min.js", ".snap", ".sum", ".svg",
+    ".tsv", ".txt.gz", ".xml",
+];
+/// The same by their whole names.
+const UNREAD_NAMES: &[&str] = &["Pipfile.lock", "package-lock.json", "pnpm-lock.yaml"];
+
+/// Returns the lines of code and text that each commit of one parent adds and takes away; what only moved counts for nothing.
+pub(super) fn sizes(store: &Store) -> io::Result<BTreeMap<String, u64>> {
+    let words = [
+        "log",
+        "--stdin",
+        "--no-merges",
+        "--numstat",
+        "-M",
+        "-l200",
+        "--format=%x01%H",
+    ];
+    store.ask(&words, store.tips(), |out| {
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        let mut current: Option<String> = None;
+        while let Some(line) = line(out)? {
+            if let Some(hash) = line.strip_prefix(BEGIN).filter(|hash| is_hash(hash)) {
+                if all.len() == MOST_COMMITS {
+                    io::copy(out, &mut io::sink())?;
+                    break;
+                }
+                all.insert(hash.to_owned(), 0);
+                current = Some(hash.to_owned());
+            } else if let Some(size) = current.as_ref().and_then(|hash| all.get_mut(hash)) {
+                *size += changed(&line);
+            }
+        }
+        Ok(all)
+    })
+}
+
+/// Reads a line of `--numstat` (`12<TAB>3<TAB>path`, dashes for what is no text).
+fn changed(line: &str) -> u64 {
+    let mut parts = line.splitn(3, '\t');
+    let (added, taken, path) = (parts.next(), parts.next(), parts.next().unwrap_or_default());
+    // `{old => new}/a.lock`, or a name in quotes: what counts is how it ends.
+    let end = path.trim_end_matches(['"', '}']);
+    let name = end.rsplit('/').next().unwrap_or(end);
+    if UNREAD.iter().any(|ending| end.ends_with(ending)) || UNREAD_NAMES.contains(&name) {
+        return 0;
+    }
+    let number = |part: Option<&str>| part.and_then(|part| part.parse::<u64>().ok()).unwrap_or(0);
+    number(added).saturating_add(number(taken))
+}
+
 /// Returns every credential that any file of the history ever held: each content is searched once, whatever points to it.
 pub(super) fn leaks(store: &Store, commits: &[Commit]) -> io::Result<Vec<Leak>> {
     let mut paths: BTreeMap<String, String> =
@@ -208,7 +260,7 @@ pub(super) fn commits_among(store: &Store, names: &[&str]) -> io::Result<usize> 
 }
 
 /// Reads a line without its end; what is longer than a line may be is cut, and the rest passed over.
-fn line(out: &mut dyn BufRead) -> io::Result<Option<String>> {
+pub(super) fn line(out: &mut dyn BufRead) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     if (&mut *out).take(LINE_BYTES).read_until(b'\n', &mut bytes)? == 0 {
         return Ok(None);
@@ -256,6 +308,22 @@ mod tests {
         change("", &mut read);
         assert_eq!(read.brought, [(new, "src/a b.py".to_owned())]);
         assert!(commit("no hash\0\0").is_none());
+    }
+
+    #[test]
+    fn lines_that_people_read_are_counted() {
+        for (line, wanted) in [
+            ("12\t3\tsrc/a.py", 15),
+            ("-\t-\tmodel.pkl", 0),
+            ("900\t0\tpoetry.lock", 0),
+            ("900\t0\tdata/ratings.csv", 0),
+            ("1\t1\tsrc/{a => b}/c.py", 2),
+            ("900\t0\tweb/package-lock.json", 0),
+            ("", 0),
+            ("x", 0),
+        ] {
+            assert_eq!(changed(line), wanted, "{line}");
+        }
     }
 
     #[test]

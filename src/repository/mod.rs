@@ -1,20 +1,39 @@
 //! What a team's repository tells of how the team works: its history, read without running or believing any of it.
 
 mod checkout;
+mod ci;
+mod container;
+mod coverage;
+mod document;
+mod facts;
 mod git;
 mod history;
+mod links;
+mod reports;
 mod secrets;
+mod shell;
+mod tree;
+mod yaml;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 pub use checkout::{Checkout, Entry, Order};
+pub use ci::CiFacts;
+pub use container::ContainerFacts;
+pub use coverage::CoverageFacts;
+pub use document::marked_blocks;
+pub use facts::{FileFacts, LookFor, ReportFacts};
 use git::Store;
 pub use git::push;
-use history::{Commit, Leak, commits, commits_among, leaks};
+use history::{Commit, Leak, commits, commits_among, leaks, sizes};
+pub use reports::{Looks, PLACES};
 
+/// A commit of more lines than this is more than anybody reads with care: the usual advice for reviews is 200 to 400.
+pub const LARGE_LINES: u64 = 400;
 /// The fewest words and letters of a subject that says something.
 const LEAST_WORDS: usize = 2;
 const LEAST_LETTERS: usize = 10;
@@ -57,6 +76,12 @@ pub struct HistoryFacts {
     pub described: u32,
     /// Subjects that do not, each with its commit: a part of them.
     pub wordless: Vec<String>,
+    /// Those commits that change more than [`LARGE_LINES`] lines.
+    #[serde(default)]
+    pub large: u32,
+    /// The largest of them with their lines.
+    #[serde(default)]
+    pub largest: Vec<String>,
     /// Credentials that any version of any file holds, each once.
     pub credentials: u32,
     /// File, line, kind, first letters and commit of a part of them.
@@ -72,7 +97,7 @@ impl HistoryFacts {
             ..Self::default()
         };
         match read(folder) {
-            Ok(Some((commits, leaks))) => Self::of(&commits, &leaks),
+            Ok(Some((commits, leaks, sizes))) => Self::of(&commits, &leaks, &sizes),
             Ok(None) => fault(
                 "the folder is no git repository, or has no commit".to_owned(),
                 false,
@@ -81,16 +106,28 @@ impl HistoryFacts {
         }
     }
 
-    fn of(commits: &[Commit], leaks: &[Leak]) -> Self {
+    fn of(commits: &[Commit], leaks: &[Leak], sizes: &BTreeMap<String, u64>) -> Self {
         // The first commit is the starter's, and a merge's subject is git's.
         let own: Vec<&Commit> = commits.iter().filter(|commit| commit.parents == 1).collect();
         let wordless: Vec<&&Commit> = own
             .iter()
             .filter(|commit| !is_described(&commit.subject))
             .collect();
+        let mut large: Vec<(u64, &&Commit)> = own
+            .iter()
+            .filter_map(|commit| Some((*sizes.get(&commit.hash)?, commit)))
+            .filter(|(lines, _)| *lines > LARGE_LINES)
+            .collect();
+        large.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.hash.cmp(&other.hash)));
         Self {
             fault: None,
             ours: false,
+            large: large.len() as u32,
+            largest: large
+                .iter()
+                .take(SHOWN)
+                .map(|(lines, commit)| format!("{} {lines} lines", &commit.hash[..10]))
+                .collect(),
             commits: own.len() as u32,
             described: (own.len() - wordless.len()) as u32,
             wordless: wordless
@@ -142,13 +179,17 @@ impl Versions {
     }
 }
 
-fn read(folder: &Path) -> io::Result<Option<(Vec<Commit>, Vec<Leak>)>> {
+/// The commits, the credentials, and the lines that each commit changes.
+type Told = (Vec<Commit>, Vec<Leak>, BTreeMap<String, u64>);
+
+fn read(folder: &Path) -> io::Result<Option<Told>> {
     let Some(store) = Store::open(folder)? else {
         return Ok(None);
     };
     let commits = commits(&store)?;
     let leaks = leaks(&store, &commits)?;
-    Ok(Some((commits, leaks)))
+    let sizes = sizes(&store)?;
+    Ok(Some((commits, leaks, sizes)))
 }
 
 fn is_described(subject: &str) -> bool {
@@ -171,24 +212,24 @@ mod tests {
     use super::*;
 
     /// A repository to look at.
-    struct Repository(tempfile::TempDir);
+    pub(super) struct Repository(tempfile::TempDir);
 
     impl Repository {
-        fn new() -> Self {
+        pub(super) fn new() -> Self {
             let made = Self(tempfile::tempdir().unwrap());
             made.git(&["init", "--quiet", "--initial-branch", "main"]);
             made
         }
 
-        fn path(&self) -> &Path {
+        pub(super) fn path(&self) -> &Path {
             self.0.path()
         }
 
-        fn git(&self, words: &[&str]) {
+        pub(super) fn git(&self, words: &[&str]) {
             self.ask(words);
         }
 
-        fn ask(&self, words: &[&str]) -> String {
+        pub(super) fn ask(&self, words: &[&str]) -> String {
             let done = Command::new("git")
                 .arg("-C")
                 .arg(self.path())
@@ -207,7 +248,7 @@ mod tests {
             String::from_utf8(done.stdout).unwrap()
         }
 
-        fn commit(&self, path: &str, content: &str, subject: &str) {
+        pub(super) fn commit(&self, path: &str, content: &str, subject: &str) {
             fs::write(self.path().join(path), content).unwrap();
             self.git(&["add", "-A"]);
             self.git(&["commit", "--quiet", "-m", subject]);
@@ -262,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_of_two_thousand_commits_is_read_whole() {
+    fn a_history_of_two_thousand_commits_is_read_whole_in_few_steps() {
         use std::io::Write;
         let team = Repository::new();
         let mut feeder = Command::new("git")
@@ -291,12 +332,25 @@ mod tests {
         }
         drop(into);
         assert!(feeder.wait().unwrap().success());
+        let begun = git::asked();
         let facts = HistoryFacts::read(team.path());
         assert_eq!(
             (facts.fault, facts.commits, facts.described),
             (None, 1_999, 1_999)
         );
         assert!(facts.leaks.is_empty());
+        // Two hundred lines go and two hundred come when a part is written anew.
+        assert_eq!(facts.large, 0);
+        let wanted = LookFor {
+            report: "reports/m1",
+            tests: &[],
+            port: 8082,
+        };
+        let files = FileFacts::read(team.path(), wanted);
+        assert_eq!((files.fault, files.files), (None, 50));
+        // A process of git for each question, whatever the number of commits.
+        let asked = git::asked() - begun;
+        assert!(asked <= 12, "git was asked {asked} times");
     }
 
     #[test]

@@ -48,15 +48,13 @@ pub fn handout(rubric: &Rubric) -> String {
         let _infallible = write!(text, ", and up to {} bonus points", rubric.bonus);
     }
     text.push_str(". Each item is earned or not; there is no partial credit.\n");
-    for (title, judged) in [
-        ("Measured by the company's viewers", false),
-        ("Judged by staff", true),
-    ] {
-        let _infallible = writeln!(text, "\n## {title}\n");
-        for criterion in &rubric.criteria {
-            let hidden = criterion.visibility == Audience::Staff;
-            if hidden || matches!(criterion.rule, Rule::Judged { .. }) != judged {
-                continue;
+    for (title, judged) in [("Measured", false), ("Judged by staff", true)] {
+        let shown = rubric.criteria.iter().filter(|criterion| {
+            criterion.visibility != Audience::Staff && matches!(criterion.rule, Rule::Judged { .. }) == judged
+        });
+        for (place, criterion) in shown.enumerate() {
+            if place == 0 {
+                let _infallible = writeln!(text, "\n## {title}\n");
             }
             let bonus = if criterion.bonus { ", bonus" } else { "" };
             let own = if criterion.scope == Scope::Individual {

@@ -207,6 +207,21 @@ impl Sandbox {
         self.session()?.socket()
     }
 
+    /// Returns another sandbox of the same submission, in which other data is seen; it begins with the first command.
+    pub fn with_data(&self, data: &Path) -> Arc<Self> {
+        let mut plan = self.plan.clone();
+        plan.binds.retain(|(_, inside)| inside != walls::DATA);
+        plan.binds.push((data.to_owned(), walls::DATA.to_owned()));
+        Arc::new(Self {
+            plan,
+            dir: self.dir.clone(),
+            outlets: self.outlets.clone(),
+            clock: self.clock,
+            facts: self.facts.clone(),
+            session: Mutex::new(None),
+        })
+    }
+
     /// Ends everything in it. A command afterwards begins it anew.
     pub fn close(&self) {
         let open = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -23,4 +23,4 @@ pub use isolation::{run_inside, run_keeper};
 pub use launch::{BuildEnd, Limits, Probe, Running, Start, StartFailure, Workplace, build, free_port, start};
 pub use leash::{Exit, Leash, run_leash};
 pub use probe::{Promise, promises};
-pub use spec::{CommandLine, FILE as SERVICE_FILE, ObserveSpec, Port, ServiceSpec};
+pub use spec::{CommandLine, EvaluationSpec, FILE as SERVICE_FILE, ObserveSpec, Port, ServiceSpec};

@@ -25,6 +25,14 @@ impl CommandLine {
         }
     }
 
+    /// Returns the words that a person would type, with no shell in front.
+    pub fn plain_words(&self) -> Vec<String> {
+        match self {
+            Self::Words(words) => words.clone(),
+            Self::Shell(line) => line.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
+
     /// Returns the command as a person would type it.
     pub fn display(&self) -> String {
         match self {
@@ -60,8 +68,23 @@ pub struct ServiceSpec {
     pub update: Option<CommandLine>,
     /// What to run to test the repository.
     pub tests: Option<CommandLine>,
+    /// Where the tests write their report of coverage; none where tools do by themselves.
+    pub coverage: Option<String>,
+    /// What to run to evaluate the model offline.
+    pub evaluation: Option<EvaluationSpec>,
     /// Where the service tells of itself.
     pub observe: ObserveSpec,
+}
+
+/// What `[evaluation]` says: how the model is evaluated offline, and where that leaves its split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluationSpec {
+    /// What to run.
+    pub run: CommandLine,
+    /// The file of the events that the model learns from.
+    pub train: String,
+    /// The file of the events that it is tested on.
+    pub test: String,
 }
 
 /// What `[observability]` says: where a service tells of itself. All of it is optional.
@@ -107,11 +130,16 @@ impl ServiceSpec {
                 section.finish();
                 observe
             });
-        let tests = root.table("tests").and_then(|section| {
+        let (tests, coverage) = root.table("tests").map_or((None, None), |section| {
             section.require("run");
-            let run = command(&section, "run");
+            let found = (command(&section, "run"), inside(&section, "coverage"));
             section.finish();
-            run
+            found
+        });
+        let evaluation = root.table("evaluation").and_then(|section| {
+            let evaluation = read_evaluation(&section);
+            section.finish();
+            evaluation
         });
         let spec = root.table("service").and_then(|service| {
             let spec = read(&service);
@@ -123,6 +151,8 @@ impl ServiceSpec {
         let spec = spec.ok_or_else(|| Faults(Vec::new()))?;
         Ok(Self {
             tests,
+            coverage,
+            evaluation,
             observe,
             ..spec
         })
@@ -152,8 +182,38 @@ fn read(service: &Section<'_>) -> Option<ServiceSpec> {
         env,
         update: command(service, "update"),
         tests: None,
+        coverage: None,
+        evaluation: None,
         observe: ObserveSpec::default(),
     })
+}
+
+fn read_evaluation(section: &Section<'_>) -> Option<EvaluationSpec> {
+    for key in ["run", "train", "test"] {
+        section.require(key);
+    }
+    let run = command(section, "run");
+    let (train, test) = (inside(section, "train"), inside(section, "test"));
+    Some(EvaluationSpec {
+        run: run?,
+        train: train?,
+        test: test?,
+    })
+}
+
+/// Reads the path of a file in the repository.
+fn inside(section: &Section<'_>, key: &str) -> Option<String> {
+    let path = section.text(key)?;
+    let plain = |part: &str| !part.is_empty() && part != "..";
+    if path.split('/').all(plain) {
+        return Some(path);
+    }
+    section.fault_at(
+        key,
+        format!("`{key}` must be the path of a file in the repository"),
+        None,
+    );
+    None
 }
 
 fn read_observe(section: &Section<'_>) -> ObserveSpec {
@@ -246,6 +306,18 @@ mod tests {
             "/v/7"
         );
         assert_eq!(spec.observe.arms["B"], 0.1);
+
+        let text = "[service]\nstart = 'a'\n[tests]\nrun = 'b'\ncoverage = 'out/c.xml'\n[evaluation]\nrun = ['c']\ntrain = 'a.csv'\ntest = 'b.csv'\n";
+        let spec = ServiceSpec::parse(FILE, text).unwrap();
+        assert_eq!(spec.coverage.as_deref(), Some("out/c.xml"));
+        assert_eq!(spec.evaluation.unwrap().test, "b.csv");
+        let text = "[service]\nstart = 'a'\n[evaluation]\nrun = ['c']\ntrain = '../a.csv'\n";
+        let faults = ServiceSpec::parse(FILE, text).unwrap_err().to_string();
+        assert!(faults.contains("`test` is missing"), "{faults}");
+        assert!(
+            faults.contains("`train` must be the path of a file in the repository"),
+            "{faults}"
+        );
 
         let text = "[service]\nstart = 'a'\n[tests]\n[observability]\nmetrics = 'metrics'\nprovenance = '/v'\narms = { A = 0.9 }\n";
         let faults = ServiceSpec::parse(FILE, text).unwrap_err().to_string();

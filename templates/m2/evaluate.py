@@ -4,6 +4,7 @@ The split is by time: a model that has seen a user's future would look better th
 viewers watched, which is also the baseline that your model must beat.
 """
 import collections
+import csv
 import math
 
 import company
@@ -28,6 +29,14 @@ def split(found, days=DAYS):
     dates = sorted({time[:10] for time, _, _ in found})
     cut = dates[-days] if len(dates) > days else dates[-1]
     return [one for one in found if one[0] < cut], [one for one in found if one[0] >= cut]
+
+
+def save(name, part):
+    """Writes a part of the split for those who want to know what was learnt from, and what was tested on."""
+    with open(name, "w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out)
+        table.writerow(["time", "user", "movie"])
+        table.writerows(part)
 
 
 def popular(train, most=200):
@@ -65,5 +74,7 @@ if __name__ == "__main__":
     good, counts = validate.clean(company.lines(), users, movies)
     print("lines:", len(good), "good;", dict(counts) or "nothing wrong")
     train, test = split(viewings(good))
+    save("train.csv", train)
+    save("test.csv", test)
     share, error, n = hit_rate(recommend(train), train, test)
     print(f"hit rate at 20 over the last {DAYS} days: {share:.3f} +- {1.96 * error:.3f} ({n} users)")

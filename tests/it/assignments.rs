@@ -1,15 +1,31 @@
 //! The assignments that are built in: their points, their checklists, and what a checklist must not say.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value as Json;
 use toml::Value;
 
-const MILESTONES: [(&str, i64); 4] = [("m1", 100), ("m2", 100), ("m3", 100), ("m4", 70)];
+const MILESTONES: [&str; 4] = ["m1", "m2", "m3", "m4"];
+/// Assignments that ask no service.
+const WITHOUT_A_SERVICE: [&str; 5] = ["final", "product", "requirements", "architecture", "mlops"];
+const POINTS: [(&str, i64); 9] = [
+    ("m1", 100),
+    ("m2", 100),
+    ("m3", 100),
+    ("m4", 70),
+    ("final", 30),
+    ("product", 100),
+    ("requirements", 100),
+    ("architecture", 100),
+    ("mlops", 100),
+];
 
 fn rubric(milestone: &str) -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("rubrics/{milestone}.toml"));
-    std::fs::read_to_string(file)
+    fs::read_to_string(file)
         .unwrap()
         .parse::<toml::Table>()
         .unwrap()
@@ -28,8 +44,8 @@ fn printed(words: &[&str]) -> String {
 }
 
 #[test]
-fn milestones_have_the_points_of_the_course() {
-    for (milestone, points) in MILESTONES {
+fn assignments_have_the_points_of_the_course() {
+    for (milestone, points) in POINTS {
         assert_eq!(
             rubric(milestone)["points"].as_integer(),
             Some(points),
@@ -37,14 +53,14 @@ fn milestones_have_the_points_of_the_course() {
         );
     }
     let told = printed(&["rubric", "lint"]);
-    for (milestone, _) in MILESTONES {
+    for (milestone, _) in POINTS {
         assert!(told.contains(&format!("rubrics/{milestone}.toml: ")), "{told}");
     }
 }
 
 #[test]
 fn a_checklist_has_every_criterion_and_nothing_that_is_for_graders() {
-    for (milestone, _) in MILESTONES {
+    for (milestone, _) in POINTS {
         let told = printed(&["rubric", "handout", milestone]);
         let rubric = rubric(milestone);
         for criterion in rubric["criterion"].as_array().unwrap() {
@@ -68,7 +84,7 @@ fn a_checklist_has_every_criterion_and_nothing_that_is_for_graders() {
 
 #[test]
 fn what_a_person_judges_has_marks_for_both_ways_and_something_to_look_at() {
-    for (milestone, _) in MILESTONES {
+    for (milestone, _) in POINTS {
         let rubric = rubric(milestone);
         for criterion in rubric["criterion"].as_array().unwrap() {
             if criterion["method"].as_str() != Some("judged") {
@@ -83,6 +99,86 @@ fn what_a_person_judges_has_marks_for_both_ways_and_something_to_look_at() {
                 !criterion["look_at"].as_array().unwrap().is_empty(),
                 "{criterion}"
             );
+        }
+    }
+}
+
+#[test]
+fn individual_assignments_are_each_persons_own_and_milestones_have_a_part_for_each_member() {
+    for (assignment, _) in POINTS {
+        let rubric = rubric(assignment);
+        let criteria = rubric["criterion"].as_array().unwrap();
+        let own = criteria
+            .iter()
+            .filter(|criterion| criterion.get("scope").and_then(Value::as_str) == Some("individual"))
+            .count();
+        if MILESTONES.contains(&assignment) || assignment == "final" {
+            assert!(own > 0 && own < criteria.len(), "{assignment}");
+        } else {
+            assert_eq!(own, criteria.len(), "{assignment}");
+        }
+    }
+}
+
+fn verdicts(report: &Json) -> BTreeMap<String, String> {
+    let criteria = report["criteria"].as_array().unwrap().iter();
+    criteria
+        .map(|criterion| {
+            let text = |key: &str| criterion[key].as_str().unwrap().to_owned();
+            (text("id"), text("verdict"))
+        })
+        .collect()
+}
+
+#[test]
+fn an_assignment_that_asks_no_service_is_checked_and_graded_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let team = dir.path().join("otters");
+    fs::create_dir(&team).unwrap();
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=team", "-c", "user.email=team@example.org"]);
+        let done = command.args(words).current_dir(&team).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    fs::write(team.join("README.md"), "# Otters\n").unwrap();
+    git(&["init", "--quiet"]);
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "-m", "Write down who we are"]);
+    for profile in ["classic", "current"] {
+        let course = dir.path().join(profile);
+        fs::create_dir(&course).unwrap();
+        let text = format!("schema = \"reelworld/course/v1\"\nname = \"x\"\nprofile = \"{profile}\"\n");
+        fs::write(course.join("course.toml"), text).unwrap();
+        for assignment in WITHOUT_A_SERVICE {
+            let reelworld = |words: &[&str]| {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+                command.arg("--course").arg(&course).args(words);
+                command.current_dir(dir.path()).output().unwrap()
+            };
+            let output = reelworld(&["check", assignment, "--dir", "otters", "--json", "--out", "own"]);
+            let own: Json = serde_json::from_slice(&output.stdout).unwrap();
+            let out = format!("run-{profile}-{assignment}");
+            let output = reelworld(&["grade", assignment, "otters", "--trust", "--out", &out]);
+            assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
+            let report = fs::read_to_string(dir.path().join(&out).join("otters/report.json")).unwrap();
+            let grade: Json = serde_json::from_str(&report).unwrap();
+            for report in [&own, &grade] {
+                let verdicts = verdicts(report);
+                assert_eq!(verdicts[&format!("{assignment}.history.credentials")], "pass");
+                assert!(
+                    !verdicts.values().any(|verdict| verdict == "no_verdict"),
+                    "{verdicts:?}"
+                );
+                let measures = report["measures"].to_string();
+                assert!(!measures.contains("service.starts"), "{measures}");
+            }
+            assert!(
+                !dir.path().join(&out).join("data").exists(),
+                "a world was drawn for nothing"
+            );
+            let refused = reelworld(&["check", assignment, "--service", "localhost:1", "--dir", "otters"]);
+            assert_eq!(refused.status.code(), Some(2), "{refused:?}");
         }
     }
 }

@@ -45,6 +45,8 @@ fn service(line: &str) -> ServiceSpec {
         env: BTreeMap::new(),
         update: None,
         tests: None,
+        coverage: None,
+        evaluation: None,
         observe: ObserveSpec::default(),
     }
 }

@@ -74,13 +74,14 @@ fn solution(home: &Path, course: &Path, milestone: u8) -> PathBuf {
             .args(["-c", "user.name=team", "-c", "user.email=team@example.org"]);
         succeed(command.args(words));
     };
-    git(&["add", "--all"]);
-    git(&[
-        "commit",
-        "--quiet",
-        "-m",
-        "Recommend what viewers with the same history watched",
-    ]);
+    // In steps that somebody can read, as the second milestone wants them.
+    for (what, subject) in [
+        ("tests", "Say what is wanted of lists and of their evaluation"),
+        (".", "Recommend what viewers with the same history watched"),
+    ] {
+        git(&["add", "--all", what]);
+        git(&["commit", "--quiet", "-m", subject]);
+    }
     dir
 }
 
@@ -129,12 +130,12 @@ fn earns_every_automatic_point(milestone: u8, automatic: usize) {
 
 #[test]
 fn a_solution_of_milestone_2_earns_every_automatic_point() {
-    earns_every_automatic_point(2, 8);
+    earns_every_automatic_point(2, 13);
 }
 
 #[test]
 fn a_solution_of_milestone_3_earns_every_automatic_point() {
-    earns_every_automatic_point(3, 11);
+    earns_every_automatic_point(3, 12);
 }
 
 #[test]

@@ -73,6 +73,10 @@ fn what_is_told_is_compared_with_what_is_so() {
     git(&repository, &["add", "--all"]);
     git(&repository, &["commit", "--quiet", "-m", "a service"]);
     git(&repository, &["tag", "data-v1"]);
+    git(
+        &repository,
+        &["remote", "add", "origin", "git@github.com:otters/movies.git"],
+    );
     let further = [
         "commit",
         "--quiet",
@@ -86,7 +90,7 @@ fn what_is_told_is_compared_with_what_is_so() {
     git(&repository, &["init", "--quiet"]);
     let key = format!("KEY = 'AKIA{}'\n", "Z7QX3LM9PT2VB6KD");
     for (content, subject) in [("", "first"), (key.as_str(), "wip"), ("", "fix")] {
-        fs::write(repository.join("settings.py"), content).unwrap();
+        fs::write(repository.join("settings.py"), content.repeat(500)).unwrap();
         git(&repository, &["add", "--all"]);
         git(&repository, &["commit", "--quiet", "-m", subject]);
     }
@@ -122,7 +126,7 @@ fn what_is_told_is_compared_with_what_is_so() {
 
     let card = |name: &str| verdicts(&out.join(name).join("report.json"));
     let (good, bad, none) = (card(honest), card(careless), card(silent));
-    assert_eq!(good.len(), 14);
+    assert_eq!(good.len(), 26);
     for (measure, (verdict, whole)) in &good {
         assert_eq!(verdict, "pass", "{measure}: {whole}");
     }
@@ -131,29 +135,23 @@ fn what_is_told_is_compared_with_what_is_so() {
     }
     for (measure, (verdict, whole)) in &none {
         let wanted = match measure.as_str() {
-            // Nobody could have dropped a request, and nothing false was claimed: that is no merit.
-            // Nor is it one to have no history that could be looked through.
-            "update.failed_share" | "claims.false_count" | "repository.credentials" => "no_verdict",
+            // Nobody could have dropped a request, and nothing false was claimed: that is no merit. Nor is it one to have no
+            // history that could be looked through, no report with too many words, and no image without a text.
+            "update.failed_share"
+            | "claims.false_count"
+            | "repository.credentials"
+            | "report.words"
+            | "report.described_share" => "no_verdict",
             // This depends on the most popular list, not on what is told.
             "minors.unsuitable_share" => continue,
             _ => "fail",
         };
         assert_eq!(verdict, wanted, "{measure}: {whole}");
     }
-    let of_the_repository = [
-        "repository.tests_pass",
-        "repository.credentials",
-        "repository.described_share",
-        "experiment.conclusion_right",
-        "claims.found_share",
-        "claims.false_count",
-    ];
+    let of_the_service = ["telemetry.", "provenance.", "experiment.s", "update.", "minors."];
     for (measure, (verdict, whole)) in &card(broken) {
-        let wanted = if of_the_repository.contains(&measure.as_str()) {
-            "pass"
-        } else {
-            "no_verdict"
-        };
+        let open = of_the_service.iter().any(|begin| measure.starts_with(begin));
+        let wanted = if open { "no_verdict" } else { "pass" };
         assert_eq!(verdict, wanted, "{measure}: {whole}");
     }
     // Which entries were found is for staff, in the evidence; the report has counts.

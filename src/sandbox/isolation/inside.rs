@@ -10,9 +10,10 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use nix::sched::CloneFlags;
@@ -158,6 +159,20 @@ impl Agent {
                 let is = is_file(&name);
                 self.tell(&FromAgent::IsFile { id, is }, &[])
             }
+            ToAgent::Open { id, name } => {
+                // Whoever puts something else in its place meanwhile gets no link followed and nobody held up.
+                let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+                let file = plain(&name).and_then(|path| {
+                    let mut options = fs::OpenOptions::new();
+                    options
+                        .read(true)
+                        .custom_flags(flags.bits() as i32)
+                        .open(path)
+                        .ok()
+                });
+                let fds: Vec<BorrowedFd<'_>> = file.iter().map(AsFd::as_fd).collect();
+                self.tell(&FromAgent::Opened { id }, &fds)
+            }
         }
     }
 
@@ -297,23 +312,26 @@ fn listening() -> Vec<u16> {
 
 /// Tells whether a name is a plain file of the repository; no link is followed on the way.
 fn is_file(name: &str) -> bool {
+    plain(name).is_some()
+}
+
+/// Returns where a plain file of the repository is.
+fn plain(name: &str) -> Option<PathBuf> {
     let mut path = Path::new(REPOSITORY).to_path_buf();
     let mut parts = Path::new(name).components().peekable();
     while let Some(part) = parts.next() {
         match part {
             Component::CurDir => continue,
             Component::Normal(part) => path.push(part),
-            _ => return false,
+            _ => return None,
         }
-        let Ok(about) = fs::symlink_metadata(&path) else {
-            return false;
-        };
+        let about = fs::symlink_metadata(&path).ok()?;
         if parts.peek().is_none() {
-            return about.is_file();
+            return about.is_file().then_some(path);
         }
         if !about.is_dir() {
-            return false;
+            return None;
         }
     }
-    false
+    None
 }

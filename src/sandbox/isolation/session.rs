@@ -85,6 +85,7 @@ enum Answer {
     Listener(Result<TcpListener, String>),
     Ports(BTreeSet<u16>),
     Is(bool),
+    File(Option<File>),
 }
 
 impl Session {
@@ -348,6 +349,19 @@ impl Session {
         matches!(asked.and_then(|()| self.answer(id)), Ok(Answer::Is(true)))
     }
 
+    /// Opens a plain file of the repository for reading; none if it is none.
+    ///
+    /// # Errors
+    /// When the sandbox does not answer.
+    pub(in super::super) fn open_file(&self, name: &str) -> io::Result<Option<File>> {
+        let (id, name) = (self.number(), name.to_owned());
+        self.say(&ToAgent::Open { id, name }, &[])?;
+        match self.answer(id)? {
+            Answer::File(file) => Ok(file),
+            _ => Err(unexpected()),
+        }
+    }
+
     fn number(&self) -> u32 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
@@ -435,6 +449,10 @@ impl Agent {
                 }
                 FromAgent::IsFile { id, is } => {
                     state.answers.insert(id, Answer::Is(is));
+                }
+                FromAgent::Opened { id } => {
+                    let file = fds.into_iter().next().map(File::from);
+                    state.answers.insert(id, Answer::File(file));
                 }
             }
             drop(state);

@@ -88,6 +88,8 @@ pub(super) enum ToAgent {
     Ports { id: u32 },
     /// Tell whether a name is a plain file of the repository.
     IsFile { id: u32, name: String },
+    /// Send a plain file of the repository, open for reading.
+    Open { id: u32, name: String },
 }
 
 /// What the agent tells.
@@ -107,6 +109,8 @@ pub(super) enum FromAgent {
     Ports { id: u32, ports: Vec<u16> },
     /// Whether it is a file.
     IsFile { id: u32, is: bool },
+    /// The file comes along, if it is one.
+    Opened { id: u32 },
 }
 
 /// Makes the two ends of a connection that keeps messages apart.
