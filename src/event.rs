@@ -41,6 +41,14 @@ impl SimTime {
     }
 }
 
+impl fmt::Display for SimTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        push_time(*self, Profile::Classic, true, &mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
+}
+
 /// What a line tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

@@ -34,13 +34,25 @@ pub fn personalised(answers: &[[Vec<u64>; 2]]) -> Option<Personal> {
     if answers.len() < LEAST_USERS {
         return None;
     }
-    let mut counts: BTreeMap<&[u64], usize> = BTreeMap::new();
+    let mut counts: BTreeMap<&[u64], u64> = BTreeMap::new();
     for list in answers.iter().flatten().filter(|list| !list.is_empty()) {
         *counts.entry(list).or_default() += 1;
     }
-    let given: usize = counts.values().sum();
-    let wanted = answers.len() * 2;
+    let given = counts.values().sum();
     let most = counts.values().copied().max().unwrap_or(0);
+    personalised_of_all(answers, (most, given, answers.len() as u64 * 2))
+}
+
+/// Judges all requests of a longer record: how often the most common list was given, how many answers were, and how many were wanted.
+///
+/// Whether lists change at random is seen by two answers to each of some of the users. None with fewer than [`LEAST_USERS`] of them.
+pub fn personalised_of_all(
+    answers: &[[Vec<u64>; 2]],
+    (most, given, wanted): (u64, u64, u64),
+) -> Option<Personal> {
+    if answers.len() < LEAST_USERS {
+        return None;
+    }
     // A list that only one user got is common to nobody.
     let common = if most > 2 { most } else { 0 };
     let (mut same, mut same_n) = (0.0, 0.0);
@@ -64,7 +76,7 @@ pub fn personalised(answers: &[[Vec<u64>; 2]]) -> Option<Personal> {
     // With few personal answers the whole service looks alike; consistency is then asked of the personal ones alone.
     let consistent = same_user > other_users + MARGIN * personal as f64 / given.max(1) as f64;
     let share = if consistent {
-        personal as f64 / wanted as f64
+        personal as f64 / wanted.max(1) as f64
     } else {
         0.0
     };
