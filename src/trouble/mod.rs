@@ -21,6 +21,7 @@ pub use bots::Bots;
 pub use claim::{Agreement, Claim, Comparison, FINDINGS, compare, parse_claims};
 pub use group::{Group, GroupBias};
 pub use line::{Fault, LineFaults, Order};
+pub use read::{read_attack, read_fault};
 pub use stage::{Around, Facts, Scene, Staged};
 pub use stream::{StreamScene, StreamTroubles};
 pub use truth::{AnswerKey, Effect, Power, Truth};

@@ -31,6 +31,18 @@ pub(super) const KINDS: [(&str, Read); 12] = [
     ("late_events", late_events),
 ];
 
+/// The kinds of these that are faults of lines.
+const FAULTS: [&str; 8] = [
+    "schema_change",
+    "missing",
+    "duplicates",
+    "out_of_range",
+    "unit_change",
+    "random_character",
+    "clock_skew",
+    "late_events",
+];
+
 /// Reads what is particular to a kind; `movies` is the size of the catalogue.
 pub(super) type Read = fn(&Section<'_>, movies: u32) -> Kind;
 
@@ -80,6 +92,19 @@ impl Plan {
     }
 }
 
+/// Reads a fault of lines from a table of any course file: a key names it, and what is particular to it stands beside that key.
+pub fn read_fault(section: &Section<'_>, key: &str) -> Option<Fault> {
+    section.require(key);
+    let faults: Vec<(&str, Read)> = KINDS
+        .into_iter()
+        .filter(|(name, _)| FAULTS.contains(name))
+        .collect();
+    match section.choice(key, &faults)?(section, 0) {
+        Kind::Fault(fault) => Some(fault),
+        Kind::GroupBias(_) | Kind::RatingAttack(_) | Kind::Bots(_) | Kind::Unsuitable(_) => None,
+    }
+}
+
 fn group_bias(section: &Section<'_>, _: u32) -> Kind {
     let group = group(section);
     if group.is_none() {
@@ -120,6 +145,11 @@ fn group(section: &Section<'_>) -> Option<Group> {
 }
 
 fn rating_attack(section: &Section<'_>, movies: u32) -> Kind {
+    Kind::RatingAttack(read_attack(section, movies))
+}
+
+/// Reads the keys of an attack on ratings from a table of any course file.
+pub fn read_attack(section: &Section<'_>, movies: u32) -> Attack {
     section.require("model");
     section.require("goal");
     let share = section.number_in("size", 0.0001..=1.0).unwrap_or(0.03);
@@ -142,7 +172,7 @@ fn rating_attack(section: &Section<'_>, movies: u32) -> Kind {
             rho: rho.unwrap_or(10.0),
         },
     };
-    Kind::RatingAttack(Attack {
+    Attack {
         model: section.choice("model", &Model::WORDS).unwrap_or(Model::Random),
         goal: section
             .choice("goal", &[("promote", Goal::Promote), ("demote", Goal::Demote)])
@@ -158,7 +188,7 @@ fn rating_attack(section: &Section<'_>, movies: u32) -> Kind {
                 &[("dormant", Accounts::Dormant), ("extra", Accounts::Extra)],
             )
             .unwrap_or(Accounts::Dormant),
-    })
+    }
 }
 
 fn bots(section: &Section<'_>, _: u32) -> Kind {
