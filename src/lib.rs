@@ -14,13 +14,20 @@ pub mod scorecard;
 
 pub mod metrics;
 pub mod rubric;
+
+pub mod window;
+
 pub mod sim;
 pub mod trouble;
+
+pub mod incident;
 
 pub mod release;
 pub mod yardstick;
 
 pub mod twin;
+
+pub mod alike;
 
 pub mod repository;
 pub mod sandbox;

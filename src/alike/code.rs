@@ -101,6 +101,9 @@ pub struct SharedCode {
     pub evidence: Vec<String>,
 }
 
+/// Where a fingerprint stands in the files of two teams: the file's place and the line, of each.
+type Meeting = [(usize, usize); 2];
+
 /// A fingerprint of a file: its hash, and the line on which it begins.
 type Print = (u64, usize);
 
@@ -180,14 +183,14 @@ fn passages(
     prints: [&BTreeMap<u64, (usize, usize)>; 2],
     files: [&Vec<SourceFile>; 2],
 ) -> Vec<String> {
-    let mut places: Vec<[(usize, usize); 2]> = both
+    let mut places: Vec<Meeting> = both
         .iter()
         .map(|hash| [prints[0][hash], prints[1][hash]])
         .collect();
     places.sort_unstable();
     // A window's fingerprints are a few lines apart at most.
     let near = |a: (usize, usize), b: (usize, usize)| a.0 == b.0 && a.1.abs_diff(b.1) <= WINDOW;
-    let mut spans: Vec<([(usize, usize); 2], [(usize, usize); 2])> = Vec::new();
+    let mut spans: Vec<(Meeting, Meeting)> = Vec::new();
     for place in places {
         match spans.last_mut() {
             Some((_, last)) if near(last[0], place[0]) && near(last[1], place[1]) => *last = place,

@@ -67,6 +67,8 @@ pub(super) enum Command {
     Grade(Grade),
     /// Shows a finished or interrupted run again, from its evidence
     Report(Report),
+    /// Tells whose lists of a graded class are more alike than good models are; for a person to look at
+    Alike(Alike),
     /// Looks after rubrics
     #[command(subcommand)]
     Rubric(RubricCommand),
@@ -262,6 +264,32 @@ pub(super) struct Check {
     #[arg(long, value_enum, value_name = "WHICH")]
     pub(super) replay: Option<Replay>,
     /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Compares the lists of a class.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld alike runs/m1                        lists that the services of a graded class gave
+  reelworld alike runs/m1 --json
+  reelworld alike --code submissions/*           code, beyond what the built-in starters have
+  reelworld alike --code submissions/* --base starter
+
+Lists for the same users are compared, two submissions at a time, beyond what popular movies explain and
+beyond what independent models have in common; code beyond the starter and beyond what many teams have.
+It is no verdict: who is flagged may have an answer.")]
+pub(super) struct Alike {
+    /// Folder of a graded class
+    #[arg(value_name = "RUN", required_unless_present = "code", conflicts_with = "code")]
+    pub(super) run: Option<PathBuf>,
+    /// Compare the code of these submissions, a folder each
+    #[arg(long, num_args = 2.., value_name = "DIR")]
+    pub(super) code: Vec<PathBuf>,
+    /// Folder of the starter, whose code is nobody's; the built-in starters if not given
+    #[arg(long, requires = "code", value_name = "DIR")]
+    pub(super) base: Option<PathBuf>,
+    /// Print every pair as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

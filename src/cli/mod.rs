@@ -1,5 +1,6 @@
 //! The command line: words in, work done by the layers below, an exit code out.
 
+mod alike;
 mod args;
 mod check;
 mod course;
@@ -58,6 +59,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Check(args) => check::check(&args, &files, ui, &stop, clock),
         Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
         Command::Report(args) => grade::report(&args, &files, ui),
+        Command::Alike(args) => alike::alike(&args, &files, ui),
         Command::Rubric(command) => course::rubric(&command, &files, ui),
         Command::World(WorldCommand::Inspect(args)) => world::inspect(&args, ui, &stop),
         Command::World(WorldCommand::Import(args)) => world::bring_in(&args, ui),

@@ -3,6 +3,7 @@
 mod evaluation;
 mod fairness;
 mod files;
+mod given;
 mod judge;
 mod measure;
 mod measures;
@@ -11,6 +12,7 @@ mod observe;
 mod split;
 mod told;
 
+pub use given::lists_given;
 pub use judge::{Judged, judge, scorecard};
 pub use measure::{Ground, Job, MeasureError, Subject, Tools, boot, measure};
 pub use measures::{MEASURES, info};

@@ -1,3 +1,5 @@
+//! Windows told by hand: what counts, what is left out, and that no order and no success can hurt.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -236,8 +238,8 @@ fn downtime_is_counted_by_the_minute_and_our_own_is_left_out() {
         }]
     );
     assert_eq!(share.evidence, ["down for 101 min from 2026-02-26T00:00"]);
-    // A hundred minutes of 168 hours are within the bonus' 99 %, 101 are not.
-    assert!(1.0 - 100.0 / 10_080.0 >= 0.99 && 1.0 - 101.0 / 10_080.0 < 0.99);
+    // A hundred minutes of 168 hours are within the 99 % of the bonus, 101 are not, even of an hour less.
+    assert!(share.value < 0.99);
 }
 
 #[test]

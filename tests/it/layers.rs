@@ -17,8 +17,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("scorecard", &[]),
     ("metrics", &["seed", "scorecard"]),
     ("rubric", &["coursefile", "scorecard"]),
+    (
+        "window",
+        &["seed", "event", "exchange", "scorecard", "metrics", "rubric"],
+    ),
     ("sim", &["seed", "world", "event"]),
     ("trouble", &["coursefile", "seed", "world", "event", "sim"]),
+    ("incident", &["coursefile", "seed", "world", "event", "trouble"]),
     ("release", &["seed", "world", "event", "sim", "trouble"]),
     (
         "yardstick",
@@ -35,6 +40,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sim",
             "yardstick",
         ],
+    ),
+    (
+        "alike",
+        &["seed", "world", "scorecard", "metrics", "release", "yardstick"],
     ),
     ("repository", &[]),
     ("sandbox", &["clock", "coursefile"]),
@@ -122,6 +131,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "starter",
             "yardstick",
             "twin",
+            "alike",
         ],
     ),
 ];
