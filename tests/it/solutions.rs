@@ -8,8 +8,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What a machine that is too busy can't tell, and says so.
-const TIMED: [&str; 4] = [
+const TIMED: [&str; 7] = [
     "m2.bonus.fast",
+    "m2.incidents.answered",
+    "m2.incidents.after",
+    "m3.bonus.available",
     "m3.service.available",
     "m3.update.clean",
     "m3.metrics.latency",

@@ -1,3 +1,4 @@
+import itertools
 import os
 import sys
 import unittest
@@ -39,7 +40,7 @@ class AllLines(unittest.TestCase):
     def test_most_of_the_released_log_is_good(self):
         users = {user["user_id"] for user in company.users()}
         movies = {movie["id"] for movie in company.movies()}
-        good, counts = validate.clean(company.lines(), users, movies)
+        good, counts = validate.clean(itertools.islice(company.lines(), 20_000), users, movies)
         self.assertGreater(len(good), 9 * sum(counts.values()))
 
 

@@ -4,6 +4,8 @@
  * The split is by time: a model that has seen a user's future would look better than it is. For now the lists are what most
  * viewers watched, which is also the baseline that your model must beat.
  */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import * as company from "./company.js";
@@ -27,6 +29,12 @@ export function split(found, days = DAYS) {
   const dates = [...new Set(found.map(([time]) => time.slice(0, 10)))].sort();
   const cut = dates.length > days ? dates[dates.length - days] : dates[dates.length - 1];
   return [found.filter(([time]) => time.slice(0, 10) < cut), found.filter(([time]) => time.slice(0, 10) >= cut)];
+}
+
+/** Writes a part of the split for those who want to know what was learnt from, and what was tested on. */
+function save(name, part) {
+  const rows = part.map((row) => `${row.join(",")}\n`);
+  writeFileSync(join(company.HERE, name), `time,user,movie\n${rows.join("")}`);
 }
 
 /** Returns what each user has watched. */
@@ -78,6 +86,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { good, counts } = clean(company.lines(), users, movies);
   console.log("lines:", good.length, "good;", Object.keys(counts).length > 0 ? counts : "nothing wrong");
   const [train, test] = split(viewings(good));
+  save("train.csv", train);
+  save("test.csv", test);
   const found = hitRate(recommend(train), train, test);
   console.log(`hit rate at 20 over the last ${DAYS} days: ${found.share.toFixed(3)} +- ${(1.96 * found.error).toFixed(3)} (${found.users} users)`);
 }
