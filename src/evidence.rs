@@ -85,6 +85,8 @@ pub enum Item {
     TrafficEnds(TrafficEnd),
     /// What a list was worth to one asked user, by the truth or by held-out behaviour.
     User(UserScore),
+    /// What a list was worth to one asked user without history.
+    NewUser(NewUserScore),
     /// What the measures of lists need to know of the movies that were recommended.
     Catalogue(CatalogueFacts),
     /// What the service told of itself.
@@ -322,6 +324,21 @@ pub struct EnjoymentScore {
     pub popular: f64,
     /// Of the best list there is.
     pub oracle: f64,
+}
+
+/// Expected enjoyment of three lists for one user without history, each in [0, 1]; known to the grader alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NewUserScore {
+    /// The user.
+    pub user: u32,
+    /// Whether any valid list came.
+    pub got_a_list: bool,
+    /// Of the first valid list that the service gave; 0 if it gave none.
+    pub service: f64,
+    /// Of a list at random.
+    pub random: f64,
+    /// Of the most popular list.
+    pub popular: f64,
 }
 
 /// Agreement of a list with held-out behaviour for one user.

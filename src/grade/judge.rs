@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use super::fairness::{ATTRIBUTES, fairness, grouped, regret};
 use super::measures::MEASURES;
+use super::newcomers::newcomers;
 use super::told::{self, Told};
-use crate::evidence::{Bundle, CatalogueFacts, IsolationNote, Item, StageEnd, TrafficEnd, UserScore};
+use crate::evidence::{
+    Bundle, CatalogueFacts, IsolationNote, Item, NewUserScore, StageEnd, TrafficEnd, UserScore,
+};
 use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{accuracy_score, group_mean};
 use crate::metrics::personal::{LEAST_USERS, personalised};
@@ -54,6 +57,7 @@ struct Parts<'a> {
     exchanges: Vec<&'a Exchange>,
     traffic: Option<&'a TrafficEnd>,
     users: Vec<&'a UserScore>,
+    newcomers: Vec<&'a NewUserScore>,
     catalogue: Option<&'a CatalogueFacts>,
     told: Told<'a>,
     duration_s: f64,
@@ -81,6 +85,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Exchange(exchange) => parts.exchanges.push(exchange),
             Item::TrafficEnds(end) => parts.traffic = Some(end),
             Item::User(user) => parts.users.push(user),
+            Item::NewUser(user) => parts.newcomers.push(user),
             Item::Catalogue(facts) => parts.catalogue = Some(facts),
             Item::Telemetry(facts) => parts.told.telemetry = Some(facts),
             Item::Update(update) => parts.told.updates.push(update),
@@ -163,6 +168,7 @@ pub fn judge(bundle: &Bundle) -> Judged {
         fairness(&parts.users, &mut findings);
         if parts.knows_the_truth() {
             told::minors(&parts.users, &mut findings);
+            newcomers(&parts.newcomers, &mut findings);
         }
         told::service(
             &parts.told,

@@ -749,6 +749,9 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                     unsuitable: (person.age < OF_AGE).then(|| unsuitable(world, exchanges, *user)),
                 }))?;
             }
+            for score in super::newcomers::scores(world, release, exchanges) {
+                bundle.append(&Item::NewUser(score))?;
+            }
             facts.size = world.spec().movies;
             facts.panel = release.users.len() as u32;
             for id in asked.values().flat_map(|(_, list)| list) {

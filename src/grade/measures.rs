@@ -63,6 +63,11 @@ pub const MEASURES: &[MeasureInfo] = &[
         "share",
         "of the answers that came back to users without history, those that are valid lists",
     ),
+    truth(
+        "new_users.score",
+        "score",
+        "expected enjoyment of the lists of users without history: 0 is a list at random, 1 the most popular list",
+    ),
     census(
         "personalised.share",
         "share",

@@ -8,6 +8,7 @@ mod judge;
 mod measure;
 mod measures;
 mod neighbours;
+mod newcomers;
 mod observe;
 mod split;
 mod told;
