@@ -31,6 +31,7 @@ pub mod alike;
 
 pub mod repository;
 pub mod sandbox;
+pub mod stream;
 pub mod telemetry;
 pub mod traffic;
 

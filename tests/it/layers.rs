@@ -47,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("repository", &[]),
     ("sandbox", &["clock", "coursefile"]),
+    ("stream", &["clock", "event"]),
     ("telemetry", &["coursefile", "scorecard", "metrics"]),
     ("traffic", &["clock", "seed", "exchange"]),
     ("stand_in", &["clock", "seed", "exchange", "traffic"]),

@@ -23,6 +23,7 @@ mod secrets;
 mod sim;
 mod solutions;
 mod starter;
+mod stream;
 mod told;
 mod traffic;
 mod trouble;
