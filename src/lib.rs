@@ -47,6 +47,7 @@ pub mod store;
 
 pub mod grade;
 pub mod report;
+pub mod server;
 pub mod starter;
 
 pub mod cli;

@@ -74,6 +74,8 @@ pub(super) enum Command {
     Rubric(RubricCommand),
     /// Plays the company without its doors: events to a file, to the terminal or to nowhere
     Simulate(Simulate),
+    /// Opens the company all semester: every team's viewers and stream, the API, live pages, a record for grades
+    Serve(Serve),
     /// Looks at worlds and logs: how lifelike they are, what is wrong with them, foreign ones as the company's own files
     #[command(subcommand)]
     World(WorldCommand),
@@ -134,6 +136,43 @@ pub(super) struct New {
     /// Folder to make
     #[arg(value_name = "DIR")]
     pub(super) dir: PathBuf,
+}
+
+/// Opens the company.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld serve --state /var/lib/reelworld --pages 0.0.0.0:8090 --api 0.0.0.0:8080
+  reelworld serve --state /var/lib/reelworld --store postgres://reelworld@localhost/reelworld
+  reelworld serve --state rehearsal --at 2026-09-28T08:00 --speed 600   ten minutes a second
+  reelworld serve --tokens                                  the address of each team's own page
+
+The teams are those of course.toml that have an address. Stop it with Ctrl-C or SIGTERM; however it ends, the next
+start goes on where the streams end. The log of the server itself is JSON, a line an event, on standard error.")]
+pub(super) struct Serve {
+    /// Folder of the streams and, unless --store says otherwise, of the store
+    #[arg(long, default_value = "reelworld-state", value_name = "DIR")]
+    pub(super) state: PathBuf,
+    /// Store: postgres://user@host/database, or a file of SQLite; store.sqlite in the state's folder if not given
+    #[arg(long, value_name = "STORE")]
+    pub(super) store: Option<String>,
+    /// Address of the live pages, of /health and of /metrics
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
+    pub(super) pages: String,
+    /// Address of the company's API
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(super) api: String,
+    /// Moment of the calendar at which it begins, to rehearse; now if not given
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<String>,
+    /// Company seconds a second, to rehearse; as many viewers fewer come, so that the load stays the same
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    pub(super) speed: f64,
+    /// Stop after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) stop_after: Option<f64>,
+    /// Print the address of each team's own page, with its token, and end
+    #[arg(long)]
+    pub(super) tokens: bool,
 }
 
 #[derive(Debug, Subcommand)]

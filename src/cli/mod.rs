@@ -10,6 +10,7 @@ mod exit;
 mod feedback;
 mod grade;
 mod run;
+mod serve;
 mod simulate;
 mod starter;
 mod ui;
@@ -66,6 +67,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui, &stop),
         Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
         Command::Doctor(args) => course::doctor(&args, ui, clock),
+        Command::Serve(args) => serve::run(&args, &files, ui, &stop, clock),
         Command::Simulate(args) => simulate::run(&args, &files, ui, &stop, clock),
         Command::Completions { shell } => {
             let mut text = Vec::new();

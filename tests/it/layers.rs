@@ -95,6 +95,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("report", &["scorecard"]),
     (
+        "server",
+        &[
+            "clock",
+            "seed",
+            "world",
+            "event",
+            "exchange",
+            "sim",
+            "stream",
+            "telemetry",
+            "traffic",
+            "door",
+            "company",
+            "course",
+            "store",
+        ],
+    ),
+    (
         "starter",
         &[
             "coursefile",
@@ -129,6 +147,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "evidence",
             "grade",
             "report",
+            "server",
             "starter",
             "yardstick",
             "twin",

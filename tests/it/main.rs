@@ -20,6 +20,7 @@ mod merge;
 mod report;
 mod sandbox;
 mod secrets;
+mod serve;
 mod sim;
 mod solutions;
 mod starter;

@@ -1,0 +1,112 @@
+//! `serve`: the company, open all semester.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::Serve;
+use super::exit::Exit;
+use super::simulate::available;
+use super::ui::{Failure, Stop, Ui};
+use crate::clock::Clock;
+use crate::course::CourseFiles;
+use crate::server::{Planned, ServeError, ServeSpec, Server};
+use crate::world::World;
+
+/// The fastest pace at which a semester can be rehearsed: sixteen weeks in half an hour.
+const FASTEST: f64 = 6_000.0;
+
+pub(super) fn run(
+    args: &Serve,
+    files: &CourseFiles,
+    ui: &Ui,
+    stop: &Stop,
+    clock: Clock,
+) -> Result<Exit, Failure> {
+    let course = files.course()?;
+    if args.tokens {
+        let lines: Vec<String> = course
+            .teams
+            .iter()
+            .map(|team| {
+                format!(
+                    "{}\t/team/{}?token={}\n",
+                    team.name,
+                    team.name,
+                    team.token(&course.key)
+                )
+            })
+            .collect();
+        ui.data(&lines.concat())
+            .map_err(|error| Failure::machine(error.to_string()))?;
+        return Ok(Exit::Passed);
+    }
+    if !(0.1..=FASTEST).contains(&args.speed) {
+        return Err(Failure::usage(format!(
+            "--speed {} must lie within 0.1 to {FASTEST}",
+            args.speed
+        )));
+    }
+    let at = args
+        .at
+        .as_deref()
+        .map(|text| course.calendar.read(text))
+        .transpose()
+        .map_err(|why| Failure::usage(why).hint("as in --at 2026-09-28T08:00, in the course's time zone"))?;
+    let spec = ServeSpec {
+        state: args.state.clone(),
+        store: args
+            .store
+            .clone()
+            .unwrap_or_else(|| args.state.join("store.sqlite").display().to_string()),
+        pages: address(&args.pages)?,
+        api: address(&args.api)?,
+        at,
+        speed: args.speed,
+        stop_after: args.stop_after.map(Duration::from_secs_f64),
+    };
+    let log = |event: &str, particulars: Value| {
+        let mut line = json!({"at": clock.stamp(), "event": event});
+        if let (Some(line), Value::Object(particulars)) = (line.as_object_mut(), particulars) {
+            line.extend(particulars);
+        }
+        ui.progress(format_args!("{line}"));
+    };
+    if course.practice {
+        log(
+            "practice world",
+            json!({"why": "there is no world.key: everybody can know this company's truth, and every team's token"}),
+        );
+    }
+    let world = World::new(&course.key, course.world, available()).with_habits(course.habits.clone());
+    let planned: Vec<Planned> = Vec::new();
+    let server = Server::open(course, world, planned, spec, clock).map_err(|error| failure(&error))?;
+    server.run(stop.flag(), &log).map_err(|error| failure(&error))?;
+    Ok(Exit::Passed)
+}
+
+fn address(text: &str) -> Result<SocketAddr, Failure> {
+    text.parse().map_err(|_| {
+        Failure::usage(format!("`{text}` is no address to listen at"))
+            .hint("an IP address and a port, as in `127.0.0.1:8090`; port 0 takes any that is free")
+    })
+}
+
+fn failure(error: &ServeError) -> Failure {
+    let failure = match error {
+        ServeError::NoTeam => Failure::usage(error.to_string()),
+        ServeError::Store(_) | ServeError::Stream(_) | ServeError::System(..) => {
+            Failure::machine(error.to_string())
+        }
+    };
+    match error {
+        ServeError::NoTeam => {
+            failure.hint("add one to course.toml: `name = \"falcons\"`, `address = \"host:8082\"`")
+        }
+        ServeError::System(..) => {
+            failure.hint("is another server open here? --pages and --api take other addresses")
+        }
+        ServeError::Store(_) | ServeError::Stream(_) => failure,
+    }
+}

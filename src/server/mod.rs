@@ -1,0 +1,748 @@
+//! The company, open all semester: every team's viewers and stream, the API, the pages, and a record that grades are made from.
+//!
+//! One thread plays all teams ([`Server::run`]); others send requests, write the store and answer at the doors. A team is
+//! never waited for, and nothing that is foreign is believed.
+
+mod answer;
+mod board;
+mod keeper;
+mod page;
+mod quirk;
+mod reading;
+mod team;
+mod time;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::company::{Company, Limit};
+use crate::course::{Calendar, Course, Team};
+use crate::door::{Door, Room};
+use crate::event::{SimTime, push_time};
+use crate::exchange::Catalogue;
+use crate::sim::{self, MnlViewer, Scene, day_of_term};
+use crate::store::{Movies, Spell, Store, StoreError};
+use crate::stream::{Archive, Publisher, StreamError, TopicName, WriteOptions};
+use crate::traffic::{Asker, Question, What};
+use crate::world::{MovieIndex, Profile, World};
+pub use reading::Reading;
+
+use board::{Board, TeamView};
+use keeper::{Keeper, Order};
+use page::Pages;
+use quirk::Pen;
+use team::{Answer, Resumed, Setup, Stage, TeamLife};
+use time::{Hours, Pace};
+
+/// How long a viewer waits for recommendations, in seconds, beyond the deadline of the contract.
+const PATIENCE_S: f64 = 1.2;
+/// How often the teams are played.
+const TICK: Duration = Duration::from_millis(50);
+/// How often what is new is saved.
+const SAVE_NS: u64 = 5_000_000_000;
+/// How often the figures of the pages are renewed.
+const SHOW_NS: u64 = 500_000_000;
+/// How often a publisher that cannot go on is opened again.
+const REOPEN_NS: u64 = 2_000_000_000;
+/// How often old requests are forgotten.
+const FORGET_NS: u64 = 3_600_000_000_000;
+/// What is not asked within this time of being due is not asked any more: it is ours.
+const FRESH_S: f64 = 2.0;
+/// A stop that is longer than this, in seconds, is passed over in silence instead of being made up for.
+const MOST_BEHIND_S: f64 = 3_600.0;
+/// A stop that is longer than this, in seconds, is noted as one of the company's own.
+const OUTAGE_S: f64 = 10.0;
+/// The wall clock has been set when it is away from where it would be by this many seconds.
+const STEP_S: f64 = 2.0;
+/// The milliseconds within which a service is to answer, where no assignment says otherwise.
+pub const DEADLINE_MS: [(Profile, u64); 2] = [(Profile::Classic, 800), (Profile::Current, 600)];
+
+/// Where and how the company is open.
+#[derive(Debug, Clone)]
+pub struct ServeSpec {
+    /// The folder of streams and, if not elsewhere, of the store.
+    pub state: PathBuf,
+    /// The store: a file of SQLite's, or `postgres://…`.
+    pub store: String,
+    /// Where the pages are.
+    pub pages: SocketAddr,
+    /// Where the company's API is.
+    pub api: SocketAddr,
+    /// The log's time at which it begins; that of the calendar now if not said.
+    pub at: Option<SimTime>,
+    /// Company seconds a second.
+    pub speed: f64,
+    /// Stops by itself after this time.
+    pub stop_after: Option<Duration>,
+}
+
+/// Why the company cannot open.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The store.
+    Store(StoreError),
+    /// The stream of a team.
+    Stream(StreamError),
+    /// A door or a thread.
+    System(String, io::Error),
+    /// The course has no team with an address.
+    NoTeam,
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "the store: {error}"),
+            Self::Stream(error) => write!(f, "{error}"),
+            Self::System(what, error) => write!(f, "{what}: {error}"),
+            Self::NoTeam => f.write_str("the course has no `[[team]]` with an `address`"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<StoreError> for ServeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<StreamError> for ServeError {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+/// A line of the server's own log: what happened, and its particulars.
+pub type Log<'l> = &'l dyn Fn(&str, Value);
+
+/// The catalogue of a world, for whoever needs no more of it.
+#[derive(Debug, Clone)]
+pub struct Titles(pub Arc<World>);
+
+impl Catalogue for Titles {
+    fn holds(&self, id: &str) -> bool {
+        self.0.movie_index(id).is_some()
+    }
+}
+
+impl Movies for Titles {
+    fn place(&self, id: &str) -> Option<u32> {
+        self.0.movie_index(id).map(|index| index.0)
+    }
+
+    fn id(&self, place: u32) -> Option<&str> {
+        let is_there = place < self.0.spec().movies;
+        is_there.then(|| self.0.movie(MovieIndex(place)).id.as_str())
+    }
+}
+
+/// Returns the milliseconds within which a service is to answer in a profile.
+pub fn deadline_ms(profile: Profile) -> u64 {
+    DEADLINE_MS
+        .iter()
+        .find(|(known, _)| *known == profile)
+        .map_or(800, |(_, ms)| *ms)
+}
+
+/// Something of the calendar that the server runs, beyond drifts of taste, which the world has from the beginning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// What it is, in words.
+    pub what: String,
+    /// The first moment.
+    pub from: SimTime,
+    /// The first moment after it.
+    pub until: SimTime,
+    /// What it does.
+    pub deed: Deed,
+}
+
+/// What something planned does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// Faults of the API.
+    Api(Vec<crate::company::ApiFault>),
+    /// So many times as many viewers.
+    Spike(f64),
+}
+
+/// The open company.
+pub struct Server {
+    course: Course,
+    world: Arc<World>,
+    spec: ServeSpec,
+    planned: Vec<Planned>,
+    clock: Clock,
+    asker: Asker,
+    company: Arc<Company>,
+    board: Arc<Mutex<Board>>,
+    keeper: Keeper,
+    archive: Archive,
+    teams: Vec<Team>,
+    pages_door: Door,
+    api_door: Door,
+    checkpoints: Vec<Option<crate::store::Checkpoint>>,
+    counted: Vec<u64>,
+    /// What the keeper had no room for; nothing new is taken before it is on its way.
+    held: Option<Order>,
+    outages: u64,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({}, {})", self.pages(), self.api())
+    }
+}
+
+impl Server {
+    /// Opens the company: the store, the doors, the threads. Nothing is played yet.
+    ///
+    /// # Errors
+    /// When the store or a door cannot be had, or there is no team to play for.
+    pub fn open(
+        course: Course,
+        world: World,
+        planned: Vec<Planned>,
+        spec: ServeSpec,
+        clock: Clock,
+    ) -> Result<Self, ServeError> {
+        let teams: Vec<Team> = course
+            .teams
+            .iter()
+            .filter(|team| team.address.is_some())
+            .cloned()
+            .collect();
+        if teams.is_empty() {
+            return Err(ServeError::NoTeam);
+        }
+        let world = Arc::new(world);
+        let system = |what: &str| {
+            let what = what.to_owned();
+            move |error: io::Error| ServeError::System(what, error)
+        };
+        std::fs::create_dir_all(&spec.state)
+            .map_err(system(&format!("cannot make `{}`", spec.state.display())))?;
+        let mut store = Store::open(&spec.store)?;
+        let names: Vec<(u32, String)> = course
+            .teams
+            .iter()
+            .map(|team| (team.number, team.name.clone()))
+            .collect();
+        store.set_teams(&names)?;
+        let mut checkpoints = Vec::new();
+        let mut counted = Vec::new();
+        for team in &teams {
+            checkpoints.push(store.checkpoint(team.number)?);
+            counted.push(store.counted(team.number)?);
+        }
+        let outages = store.outages()?.len() as u64;
+        let live = course.calendar.live;
+        let limit = Limit {
+            per_minute: live.api_per_minute,
+            burst: live.api_burst,
+        };
+        let company = Arc::new(Company::new(
+            Arc::clone(&world),
+            limit,
+            &course.key.branch("live"),
+        ));
+        let board = Arc::new(Mutex::new(Board::default()));
+        let deadline = deadline_ms(world.spec().profile);
+        let hosts: Vec<String> = teams.iter().filter_map(|team| team.address.clone()).collect();
+        let catalogue = Arc::new(Titles(Arc::clone(&world)));
+        let asker = Asker::start(&hosts, Duration::from_millis(deadline), catalogue, clock)
+            .map_err(system("no thread to be had"))?;
+        let room = Arc::new(Pages::new(Arc::clone(&board), Arc::clone(&company)));
+        let pages_door = Door::open(spec.pages, room, clock)
+            .map_err(system(&format!("cannot open the pages at {}", spec.pages)))?;
+        let room: Arc<dyn Room> = Arc::clone(&company) as Arc<dyn Room>;
+        let api_door = Door::open(spec.api, room, clock)
+            .map_err(system(&format!("cannot open the API at {}", spec.api)))?;
+        let movies = Arc::new(Titles(Arc::clone(&world)));
+        let keeper = Keeper::start(spec.store.clone(), store, movies, deadline, clock)
+            .map_err(system("no thread to be had"))?;
+        Ok(Self {
+            archive: Archive::new(spec.state.join("streams")),
+            course,
+            world,
+            spec,
+            planned,
+            clock,
+            asker,
+            company,
+            board,
+            keeper,
+            teams,
+            pages_door,
+            api_door,
+            checkpoints,
+            counted,
+            held: None,
+            outages,
+        })
+    }
+
+    /// Returns where the pages are.
+    pub fn pages(&self) -> SocketAddr {
+        self.pages_door.address()
+    }
+
+    /// Returns where the API is.
+    pub fn api(&self) -> SocketAddr {
+        self.api_door.address()
+    }
+
+    fn calendar(&self) -> &Calendar {
+        &self.course.calendar
+    }
+
+    fn publisher(&self, team: &Team) -> Result<Box<dyn Publisher>, StreamError> {
+        let topic = TopicName::new(&team.topic())?;
+        let publisher = self
+            .archive
+            .publisher(&topic, WriteOptions::default(), self.clock)?;
+        Ok(Box::new(publisher))
+    }
+
+    /// Plays the company until it is told to stop.
+    ///
+    /// # Errors
+    /// When a team's stream cannot be opened at the beginning; whatever fails afterwards is shown, and tried again.
+    pub fn run(mut self, stop: &AtomicBool, log: Log<'_>) -> Result<(), ServeError> {
+        let world = Arc::clone(&self.world);
+        let model = MnlViewer::new(&world);
+        let branch = self.course.key.branch("live");
+        let quirks = self.calendar().quirks.clone();
+        let pen = Pen::new(&quirks, &branch, &world);
+        let deadline_ms = deadline_ms(world.spec().profile);
+        let speed = self.spec.speed;
+        let setup = Setup {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            world: world.fingerprint().to_owned(),
+            factor: sim::factor(&world, self.calendar().live.requests_per_s / speed),
+            patience_s: ((deadline_ms as f64 / 1e3 + PATIENCE_S) * speed).ceil() as i64,
+        };
+        let start = self.calendar().start;
+        let stage = |setup: &Setup| Stage {
+            scene: Scene {
+                world: &world,
+                model: &model,
+                branch: &branch,
+                start,
+                patience_s: setup.patience_s,
+            },
+            pen: &pen,
+            factor: setup.factor,
+            deadline_ms,
+            world: &world,
+        };
+        let mut hours = Hours::default();
+        for planned in &self.planned {
+            if let Deed::Spike(factor) = planned.deed {
+                hours.spikes.push((planned.from, planned.until, factor));
+            }
+        }
+        let wanted = self
+            .spec
+            .at
+            .unwrap_or_else(|| self.calendar().of_utc(self.clock.now_utc()));
+        let was_open = self.checkpoints.iter().any(Option::is_some);
+        let mut lives = Vec::new();
+        for place in 0..self.teams.len() {
+            lives.push(self.life(place, wanted, &setup, &stage, &mut hours, log)?);
+        }
+        let reached = lives.iter().map(TeamLife::next_second).max().unwrap_or(0);
+        let reached = SimTime::from_seconds(reached);
+        let is_rehearsal = self.spec.speed != 1.0 || self.spec.at.is_some();
+        // A rehearsal goes on where it stopped.
+        let origin = if is_rehearsal && was_open {
+            reached
+        } else {
+            wanted.max(reached)
+        };
+        let pace = Pace { origin, speed };
+        if was_open {
+            self.note_outage(reached, origin, log);
+        }
+        let usual = stage(&setup);
+        for life in &mut lives {
+            let oldest = origin.seconds() - (MOST_BEHIND_S * speed) as i64;
+            life.pass_to(oldest, &usual, &mut hours);
+        }
+        log(
+            "open",
+            json!({"pages": self.pages().to_string(), "api": self.api().to_string(), "teams": lives.len(),
+                "time": shown(origin), "speed": speed, "users": world.spec().users}),
+        );
+        self.play(&mut lives, &usual, &setup, &mut hours, pace, stop, log);
+        log(
+            "closed",
+            json!({"time": shown(SimTime::from_seconds(lives.iter().map(TeamLife::next_second).max().unwrap_or(0)))}),
+        );
+        Ok(())
+    }
+
+    /// Opens one team's stream and brings its viewers to where it ends.
+    fn life<'s>(
+        &mut self,
+        place: usize,
+        wanted: SimTime,
+        setup: &Setup,
+        stage: &dyn Fn(&Setup) -> Stage<'s>,
+        hours: &mut Hours,
+        log: Log<'_>,
+    ) -> Result<TeamLife, ServeError> {
+        let team = self.teams[place].clone();
+        let publisher = self.publisher(&team)?;
+        let server = team.address.clone().unwrap_or_default();
+        let mut life = TeamLife::new(team.number, &team.name, &server, wanted.seconds(), publisher);
+        life.view.token = team.token(&self.course.key);
+        let topic = TopicName::new(&team.topic())?;
+        let counted = self.counted[place];
+        let Some(checkpoint) = self.checkpoints[place].take() else {
+            let mut reader = self.archive.reader(&topic, self.clock)?;
+            life.count_past(counted, &mut reader, &stage(setup))?;
+            return Ok(life);
+        };
+        let before: Setup = serde_json::from_str(&checkpoint.setup).unwrap_or_else(|_| setup.clone());
+        let mut reader = self.archive.reader(&topic, self.clock)?;
+        let resumed = life.resume(&checkpoint, counted, &mut reader, &stage(&before), hours);
+        match resumed {
+            Ok(Resumed::Whole { compared }) => {
+                log(
+                    "resumed",
+                    json!({"team": team.name, "compared": compared, "from": shown(SimTime::from_seconds(checkpoint.second))}),
+                );
+            }
+            Ok(Resumed::Apart { seq }) => log(
+                "resumed apart",
+                json!({"team": team.name, "seq": seq, "why": "the stream has a line that these viewers would not have told: another version, world or course file"}),
+            ),
+            Err(error) => {
+                log("begun anew", json!({"team": team.name, "why": error.to_string()}));
+                let publisher = {
+                    // The first one holds the stream's lock.
+                    drop(life);
+                    self.publisher(&team)?
+                };
+                life = TeamLife::new(team.number, &team.name, &server, wanted.seconds(), publisher);
+                life.view.token = team.token(&self.course.key);
+                life.count_past(counted, &mut reader, &stage(setup))?;
+            }
+        }
+        Ok(life)
+    }
+
+    /// Notes how long the company was down before it was opened again.
+    fn note_outage(&mut self, alive: SimTime, origin: SimTime, log: Log<'_>) {
+        let down_s = (origin.0 - alive.0) as f64 / 1e6;
+        if down_s < OUTAGE_S * self.spec.speed {
+            return;
+        }
+        self.outages += 1;
+        let spell = Spell {
+            from: alive,
+            until: origin,
+            what: "the server was down".to_owned(),
+        };
+        log(
+            "outage",
+            json!({"from": shown(alive), "until": shown(origin), "seconds": down_s}),
+        );
+        self.keeper.order_last(Order::Outage(spell));
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one loop, each used by name"
+    )]
+    fn play(
+        &mut self,
+        lives: &mut [TeamLife],
+        stage: &Stage<'_>,
+        setup: &Setup,
+        hours: &mut Hours,
+        pace: Pace,
+        stop: &AtomicBool,
+        log: Log<'_>,
+    ) {
+        let begin_ns = self.clock.elapsed_ns();
+        let wall_begin = self.clock.now_utc();
+        let live = self.calendar().live;
+        let mut due = Due::default();
+        let mut running: Vec<usize> = Vec::new();
+        let mut faults: Vec<(u32, Option<String>)> = Vec::new();
+        let end_ns = self.spec.stop_after.map(|time| begin_ns + time.as_nanos() as u64);
+        loop {
+            let now_ns = self.clock.elapsed_ns();
+            let now = pace.at(now_ns - begin_ns);
+            self.follow(&mut running, now, log);
+            for came in self.asker.came() {
+                let Some(life) = lives.get_mut(came.question.team) else {
+                    continue;
+                };
+                match came.question.what {
+                    What::Recommend(user) => life.answer(Answer {
+                        user,
+                        outcome: came.outcome,
+                        millis: came.millis,
+                    }),
+                    What::Page(_) => {
+                        if let Some(model) = came.page.as_deref().and_then(board::model_of) {
+                            life.saw_model(now, model);
+                        }
+                    }
+                }
+            }
+            let stamp_ms = self.clock.now_utc().timestamp_millis();
+            for (place, life) in lives.iter_mut().enumerate() {
+                let asks = life.advance(now.seconds(), stage, hours, stamp_ms);
+                for (second, user) in asks {
+                    let late_s = (now.seconds() - second) as f64 / pace.speed;
+                    if late_s > FRESH_S {
+                        life.view.ours += 1;
+                        continue;
+                    }
+                    self.asker.ask(Question {
+                        team: place,
+                        what: What::Recommend(user.0),
+                    });
+                }
+            }
+            tell_faults(lives, &mut faults, log);
+            let ends = stop.load(Ordering::Relaxed) || end_ns.is_some_and(|end| now_ns >= end);
+            if due.is(now_ns, Every::Show) || ends {
+                let wall_s = (self.clock.now_utc() - wall_begin).num_milliseconds() as f64 / 1e3;
+                let step_s = wall_s - (now_ns - begin_ns) as f64 / 1e9;
+                self.show(lives, now, step_s, &running);
+            }
+            if due.is(now_ns, Every::Model(live.model_s)) {
+                self.look_at_models();
+            }
+            if due.is(now_ns, Every::Reopen) {
+                for (place, life) in lives.iter_mut().enumerate() {
+                    if life.give_up()
+                        && let Ok(publisher) = self.publisher(&self.teams[place])
+                    {
+                        life.reopen(publisher);
+                    }
+                }
+            }
+            if due.is(now_ns, Every::Forget) {
+                let oldest = now.plus_seconds(-i64::from(live.keep_days) * 86_400);
+                // When too much waits, it is forgotten the next time.
+                drop(self.keeper.order(Order::Forget(oldest)));
+            }
+            let with_checkpoint = due.is(now_ns, Every::Checkpoint(live.checkpoint_s)) || ends;
+            if with_checkpoint || due.is(now_ns, Every::Save) {
+                self.save(lives, setup, with_checkpoint, ends, log);
+            }
+            if ends {
+                return;
+            }
+            let spent = Duration::from_nanos(self.clock.elapsed_ns() - now_ns);
+            self.clock.sleep(TICK.saturating_sub(spent));
+        }
+    }
+
+    /// Switches on and off what the calendar has.
+    fn follow(&mut self, running: &mut Vec<usize>, now: SimTime, log: Log<'_>) {
+        self.company.set_day(day_of_term(now) + self.term_shift());
+        let present: Vec<usize> = (0..self.planned.len())
+            .filter(|place| self.planned[*place].from <= now && now < self.planned[*place].until)
+            .collect();
+        if present == *running {
+            return;
+        }
+        for place in 0..self.planned.len() {
+            let planned = &self.planned[place];
+            match (running.contains(&place), present.contains(&place)) {
+                (false, true) => {
+                    log(
+                        "incident begins",
+                        json!({"name": planned.name, "what": planned.what, "time": shown(now)}),
+                    );
+                    let spell = Spell {
+                        from: planned.from,
+                        until: planned.until,
+                        what: planned.what.clone(),
+                    };
+                    drop(self.keeper.order(Order::Incident(planned.name.clone(), spell)));
+                }
+                (true, false) => log("incident ends", json!({"name": planned.name, "time": shown(now)})),
+                _ => {}
+            }
+        }
+        let faults = present
+            .iter()
+            .filter_map(|place| match &self.planned[*place].deed {
+                Deed::Api(faults) => Some(faults.clone()),
+                Deed::Spike(_) => None,
+            })
+            .flatten()
+            .collect();
+        self.company.set_faults(faults);
+        *running = present;
+    }
+
+    /// The days between the course's first day and that of the built-in term, from which days are counted elsewhere.
+    fn term_shift(&self) -> f64 {
+        -day_of_term(self.calendar().start)
+    }
+
+    fn look_at_models(&self) {
+        for (place, team) in self.teams.iter().enumerate() {
+            if let Some(path) = &team.model_path {
+                self.asker.ask(Question {
+                    team: place,
+                    what: What::Page(path.clone()),
+                });
+            }
+        }
+    }
+
+    fn save(
+        &mut self,
+        lives: &mut [TeamLife],
+        setup: &Setup,
+        with_checkpoint: bool,
+        is_last: bool,
+        log: Log<'_>,
+    ) {
+        for life in lives {
+            if let Some(order) = self.held.take() {
+                self.held = self.keeper.order(order).err();
+            }
+            // While the store takes nothing, what is new stays where it is.
+            if !is_last && (self.held.is_some() || self.keeper.told.fault().is_some()) {
+                return;
+            }
+            match life.take_save(setup, with_checkpoint) {
+                Ok(save) if is_last => self.keeper.order_last(Order::Save(Box::new(save))),
+                Ok(save) => self.held = self.keeper.order(Order::Save(Box::new(save))).err(),
+                Err(error) => log(
+                    "not saved",
+                    json!({"team": life.number, "why": error.to_string()}),
+                ),
+            }
+        }
+    }
+
+    fn show(&self, lives: &[TeamLife], now: SimTime, step_s: f64, running: &[usize]) {
+        let mut faults = Vec::new();
+        if let Some(fault) = self.keeper.told.fault() {
+            faults.push(format!("store: {fault}"));
+        }
+        if step_s.abs() > STEP_S {
+            faults.push(format!(
+                "the clock of this machine was set by {step_s:+.1} s; the company goes on evenly"
+            ));
+        }
+        let slowest = lives
+            .iter()
+            .map(TeamLife::next_second)
+            .min()
+            .unwrap_or(now.seconds());
+        let lateness_s = ((now.seconds() - slowest) as f64 / self.spec.speed).max(0.0);
+        let told = &self.keeper.told;
+        let teams: Vec<TeamView> = lives.iter().map(|life| life.view.clone()).collect();
+        let board = Board {
+            course: self.course.name.clone(),
+            now: shown(now),
+            now_second: now.seconds(),
+            speed: self.spec.speed,
+            seen_ns: self.clock.elapsed_ns(),
+            teams,
+            running: running
+                .iter()
+                .map(|place| self.planned[*place].what.clone())
+                .collect(),
+            faults,
+            store_saves: told.saves.load(Ordering::Relaxed),
+            store_failures: told.failures.load(Ordering::Relaxed),
+            clock_step_s: step_s,
+            lateness_s,
+            outages: self.outages,
+        };
+        *self.board.lock().unwrap_or_else(PoisonError::into_inner) = board;
+    }
+}
+
+/// Tells when the stream of a team begins and ends to take nothing.
+fn tell_faults(lives: &[TeamLife], faults: &mut Vec<(u32, Option<String>)>, log: Log<'_>) {
+    for life in lives {
+        let before = faults.iter_mut().find(|(number, _)| *number == life.number);
+        let Some((_, before)) = before else {
+            faults.push((life.number, None));
+            continue;
+        };
+        if before.is_some() != life.view.fault.is_some() {
+            match &life.view.fault {
+                Some(why) => log("stream refuses", json!({"team": life.view.name, "why": why})),
+                None => log(
+                    "stream goes on",
+                    json!({"team": life.view.name, "pending": life.view.pending}),
+                ),
+            }
+            before.clone_from(&life.view.fault);
+        }
+    }
+}
+
+/// What is done every so often.
+#[derive(Debug, Clone, Copy)]
+enum Every {
+    Show,
+    Save,
+    Reopen,
+    Forget,
+    Model(u32),
+    Checkpoint(u32),
+}
+
+/// When each of it was done last.
+#[derive(Debug, Default)]
+struct Due([Option<u64>; 6]);
+
+impl Due {
+    fn is(&mut self, now_ns: u64, what: Every) -> bool {
+        let (place, every_ns) = match what {
+            Every::Show => (0, SHOW_NS),
+            Every::Save => (1, SAVE_NS),
+            Every::Reopen => (2, REOPEN_NS),
+            Every::Forget => (3, FORGET_NS),
+            Every::Model(s) => (4, u64::from(s) * 1_000_000_000),
+            Every::Checkpoint(s) => (5, u64::from(s) * 1_000_000_000),
+        };
+        let last = &mut self.0[place];
+        let is_due = last.is_none_or(|last| now_ns - last >= every_ns);
+        if is_due {
+            *last = Some(now_ns);
+        }
+        is_due
+    }
+}
+
+/// Writes a moment of the log's time for people.
+pub fn shown(at: SimTime) -> String {
+    let mut text = Vec::new();
+    push_time(
+        SimTime::from_seconds(at.seconds()),
+        Profile::Classic,
+        false,
+        &mut text,
+    );
+    String::from_utf8_lossy(&text).into_owned()
+}

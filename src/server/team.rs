@@ -1,0 +1,588 @@
+//! One team's company: its viewers, its stream, and what is not saved yet.
+//!
+//! Nothing that a viewer does depends on anything but the checkpoint and the stream itself: the answers of the service stand
+//! in it. After a crash the team is played again from its last checkpoint, hears the answers that the stream tells, compares
+//! every line with the one that is there, and goes on where the stream ends.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use serde::{Deserialize, Serialize};
+
+use super::answer;
+use super::board::TeamView;
+use super::quirk::Pen;
+use super::time::Hours;
+use crate::event::{Event, MAX_LINE, Record, SimTime};
+use crate::exchange::Outcome;
+use crate::sim::{Crowd, Person, Scene, Todo, Told};
+use crate::store::{Checkpoint, Save};
+use crate::stream::{At, Page, Publisher, Reader, StreamError};
+use crate::world::{MovieIndex, UserId, World};
+
+/// The seconds that are played at most in one go, so that every team gets its turn.
+const MOST_SECONDS: i64 = 20_000;
+/// The lines that wait for a stream that takes none, before the team's viewers are held.
+const MOST_PENDING: usize = 100_000;
+/// Requests that are not saved yet, before the team's viewers are held.
+const MOST_UNSAVED: usize = 200_000;
+/// The largest agenda of a checkpoint that is unpacked.
+const MAX_AGENDA: u64 = 1 << 30;
+
+/// What a team's viewers are played with: what a checkpoint must say so that they can be played again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Setup {
+    /// The version of this program.
+    pub(super) version: String,
+    /// The world's fingerprint.
+    pub(super) world: String,
+    /// The factor on everybody's sessions.
+    pub(super) factor: f64,
+    /// The seconds after which viewers choose.
+    pub(super) patience_s: i64,
+}
+
+/// An answer that came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) user: u32,
+    pub(super) outcome: Outcome,
+    pub(super) millis: u32,
+}
+
+/// What all teams share while they are played.
+pub(super) struct Stage<'s> {
+    pub(super) scene: Scene<'s>,
+    pub(super) pen: &'s Pen<'s>,
+    pub(super) factor: f64,
+    pub(super) deadline_ms: u64,
+    pub(super) world: &'s World,
+}
+
+/// One team's company.
+pub(super) struct TeamLife {
+    pub(super) number: u32,
+    server: String,
+    crowd: Crowd,
+    next_second: i64,
+    publisher: Box<dyn Publisher>,
+    /// Lines that the stream has not taken yet.
+    pending: VecDeque<Vec<u8>>,
+    /// Lines that it has taken and not acknowledged.
+    unacked: VecDeque<(u64, Vec<u8>)>,
+    answers: Vec<Answer>,
+    unsaved: Save,
+    counted: u64,
+    people_anew: bool,
+    broken: bool,
+    pub(super) view: TeamView,
+}
+
+/// What came of playing a team again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Resumed {
+    /// It goes on where the stream ends.
+    Whole {
+        /// The lines that were compared.
+        compared: u64,
+    },
+    /// The stream has a line that these viewers would not have told: they go on from the checkpoint all the same.
+    Apart {
+        /// The number of the line.
+        seq: u64,
+    },
+}
+
+impl TeamLife {
+    /// Begins a team whose viewers have done nothing, at a second.
+    pub(super) fn new(
+        number: u32,
+        name: &str,
+        server: &str,
+        second: i64,
+        publisher: Box<dyn Publisher>,
+    ) -> Self {
+        let counted = publisher.next_seq();
+        Self {
+            number,
+            server: server.to_owned(),
+            crowd: Crowd::default(),
+            next_second: second,
+            publisher,
+            pending: VecDeque::new(),
+            unacked: VecDeque::new(),
+            answers: Vec::new(),
+            unsaved: Save {
+                team: number,
+                ..Save::default()
+            },
+            counted,
+            people_anew: true,
+            broken: false,
+            view: TeamView::new(number, name, server),
+        }
+    }
+
+    /// Returns the next second to be played.
+    pub(super) fn next_second(&self) -> i64 {
+        self.next_second
+    }
+
+    /// Takes up a checkpoint and plays on to the end of the stream, from `counted` on counting the requests in it.
+    pub(super) fn resume(
+        &mut self,
+        checkpoint: &Checkpoint,
+        counted: u64,
+        reader: &mut dyn Reader,
+        stage: &Stage<'_>,
+        hours: &mut Hours,
+    ) -> Result<Resumed, StreamError> {
+        let broken =
+            |what: &str| StreamError::Broken(format!("the checkpoint of team {}: {what}", self.number));
+        let agenda: Vec<((i64, u64), Todo)> =
+            unpack(&checkpoint.agenda).ok_or_else(|| broken("its agenda cannot be read"))?;
+        let people: Option<Vec<(u32, Person)>> = checkpoint
+            .people
+            .iter()
+            .map(|(user, state)| Some((*user, serde_json::from_slice(state).ok()?)))
+            .collect();
+        let people = people.ok_or_else(|| broken("a person cannot be read"))?;
+        self.crowd = Crowd::resume(agenda, checkpoint.noted, people);
+        self.next_second = checkpoint.second;
+        self.people_anew = false;
+        let mut past = Past::open(reader, checkpoint.seq.min(counted))?;
+        // What was published before the checkpoint and not counted yet.
+        while past.seq().is_some_and(|seq| seq < checkpoint.seq) {
+            if let Some((seq, line)) = past.next(reader)?
+                && seq >= counted
+                && let Some(record) = stage
+                    .pen
+                    .read(seq, &line, SimTime::from_seconds(self.next_second))
+            {
+                self.count(seq, record);
+            }
+        }
+        let resumed = self.play_again(&mut past, counted, reader, stage, hours)?;
+        self.counted = self.publisher.next_seq();
+        Ok(resumed)
+    }
+
+    fn play_again(
+        &mut self,
+        past: &mut Past,
+        counted: u64,
+        reader: &mut dyn Reader,
+        stage: &Stage<'_>,
+        hours: &mut Hours,
+    ) -> Result<Resumed, StreamError> {
+        let mut compared = 0;
+        let mut told = Vec::new();
+        let mut line = Vec::new();
+        while past.seq().is_some() {
+            let second = self.next_second;
+            while let Some((seq, there)) = past.peek() {
+                let record = stage.pen.read(*seq, there, SimTime::from_seconds(second));
+                let Some(record) = record.filter(|record| {
+                    matches!(record.event, Event::Recommend { .. }) && record.time.seconds() == second
+                }) else {
+                    break;
+                };
+                let seq = *seq;
+                past.next(reader)?;
+                self.hear(&record, stage);
+                if seq >= counted {
+                    self.count(seq, record);
+                }
+            }
+            told.clear();
+            let arrivals = hours.at(stage, second);
+            self.crowd.second(&stage.scene, second, arrivals, &mut told);
+            self.next_second += 1;
+            let mut seq = past.last();
+            for told in told.drain(..) {
+                let Told::Line(user, event) = told else { continue };
+                line.clear();
+                stage
+                    .pen
+                    .write(seq, SimTime::from_seconds(second), user, event, &mut line);
+                match past.peek() {
+                    None => self.pending.push_back(line.clone()),
+                    Some((_, there)) if *there == line => {
+                        past.next(reader)?;
+                        compared += 1;
+                    }
+                    Some((apart, _)) => {
+                        let apart = *apart;
+                        self.pass_over(past, counted, reader, stage)?;
+                        return Ok(Resumed::Apart { seq: apart });
+                    }
+                }
+                seq += 1;
+            }
+        }
+        Ok(Resumed::Whole { compared })
+    }
+
+    /// Counts what the stream has from a number on, for viewers who begin anew behind it.
+    pub(super) fn count_past(
+        &mut self,
+        counted: u64,
+        reader: &mut dyn Reader,
+        stage: &Stage<'_>,
+    ) -> Result<(), StreamError> {
+        let mut past = Past::open(reader, counted)?;
+        self.pass_over(&mut past, counted, reader, stage)
+    }
+
+    /// Counts the rest of the stream without comparing it, and goes on behind its last moment.
+    fn pass_over(
+        &mut self,
+        past: &mut Past,
+        counted: u64,
+        reader: &mut dyn Reader,
+        stage: &Stage<'_>,
+    ) -> Result<(), StreamError> {
+        self.pending.clear();
+        while let Some((seq, line)) = past.next(reader)? {
+            let about = SimTime::from_seconds(self.next_second);
+            let Some(record) = stage.pen.read(seq, &line, about) else {
+                continue;
+            };
+            self.next_second = self.next_second.max(record.time.seconds() + 1);
+            if matches!(record.event, Event::Recommend { .. }) {
+                self.hear(&record, stage);
+                if seq >= counted {
+                    self.count(seq, record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an answer, to be told in the next second that is played.
+    pub(super) fn answer(&mut self, answer: Answer) {
+        self.answers.push(answer);
+    }
+
+    /// Notes a model that the service was seen to have.
+    pub(super) fn saw_model(&mut self, at: SimTime, model: String) {
+        self.view.saw_model(&model);
+        self.unsaved.sightings.push((at, model));
+    }
+
+    /// Goes to a second without telling what happens until then, as after a stop that is too long to be made up for.
+    pub(super) fn pass_to(&mut self, second: i64, stage: &Stage<'_>, hours: &mut Hours) {
+        let mut told = Vec::new();
+        while self.next_second < second {
+            let arrivals = hours.at(stage, self.next_second);
+            self.crowd
+                .second(&stage.scene, self.next_second, arrivals, &mut told);
+            told.clear();
+            self.next_second += 1;
+        }
+    }
+
+    /// Plays to a second, hands the lines to the stream, and returns who asks for recommendations, with the second.
+    pub(super) fn advance(
+        &mut self,
+        until: i64,
+        stage: &Stage<'_>,
+        hours: &mut Hours,
+        stamp_ms: i64,
+    ) -> Vec<(i64, UserId)> {
+        let mut asks = Vec::new();
+        self.hand_on(stamp_ms);
+        let mut told = Vec::new();
+        let last = until.min(self.next_second + MOST_SECONDS);
+        while self.next_second < last
+            && self.pending.len() < MOST_PENDING
+            && self.unsaved.requests.len() < MOST_UNSAVED
+        {
+            let second = self.next_second;
+            self.tell_answers(second, stage);
+            told.clear();
+            let arrivals = hours.at(stage, second);
+            self.crowd.second(&stage.scene, second, arrivals, &mut told);
+            self.next_second += 1;
+            for told in told.drain(..) {
+                match told {
+                    Told::Line(user, event) => {
+                        let mut line = Vec::with_capacity(96);
+                        let time = SimTime::from_seconds(second);
+                        stage.pen.write(self.seq_to_come(), time, user, event, &mut line);
+                        self.pending.push_back(line);
+                    }
+                    Told::Ask(user) => asks.push((second, user)),
+                    Told::Looked { took } => self.view.looked(took),
+                }
+            }
+            if self.pending.len() >= MOST_PENDING / 10 {
+                self.hand_on(stamp_ms);
+            }
+        }
+        self.hand_on(stamp_ms);
+        let flushed = self.publisher.flush();
+        self.acknowledge();
+        match flushed {
+            Ok(()) if self.pending.is_empty() => self.view.fault = None,
+            Ok(()) => {}
+            Err(error) => self.fail(&error),
+        }
+        self.view.watching = self.crowd.watching();
+        self.view.pending = self.pending.len();
+        self.view.second = self.next_second;
+        asks
+    }
+
+    fn seq_to_come(&self) -> u64 {
+        self.publisher.next_seq() + self.pending.len() as u64
+    }
+
+    fn tell_answers(&mut self, second: i64, stage: &Stage<'_>) {
+        for answer in std::mem::take(&mut self.answers) {
+            let Some(event) = answer::event(&self.server, &answer.outcome, answer.millis, stage.deadline_ms)
+            else {
+                self.view.ours += 1;
+                continue;
+            };
+            // Somewhere within the second, the same for the same answer.
+            let micros = i64::from(answer.user.wrapping_mul(0x9e37_79b1) >> 12) % 1_000_000;
+            let record = Record {
+                time: SimTime(second * 1_000_000 + micros),
+                user: answer.user,
+                event,
+            };
+            let seq = self.seq_to_come();
+            let mut line = Vec::with_capacity(400);
+            stage.pen.write(
+                seq,
+                record.time,
+                UserId(record.user),
+                record.event.clone(),
+                &mut line,
+            );
+            line.truncate(MAX_LINE);
+            self.pending.push_back(line);
+            self.hear(&record, stage);
+            self.view.answered(&record, &answer.outcome, stage.deadline_ms);
+            self.count(seq, record);
+        }
+    }
+
+    /// Lets a viewer see the list of an answer; what is no list leaves them the one before.
+    fn hear(&mut self, record: &Record, stage: &Stage<'_>) {
+        if let Event::Recommend {
+            status: 200, result, ..
+        } = &record.event
+        {
+            let list: Option<Vec<MovieIndex>> =
+                result.split(", ").map(|id| stage.world.movie_index(id)).collect();
+            if let Some(list) = list {
+                self.crowd.hear(UserId(record.user), &list);
+            }
+        }
+    }
+
+    fn count(&mut self, seq: u64, record: Record) {
+        if matches!(record.event, Event::Recommend { .. }) {
+            self.unsaved.requests.push((seq, record));
+        }
+    }
+
+    /// Hands pending lines to the stream; what it does not take stays.
+    fn hand_on(&mut self, stamp_ms: i64) {
+        while let Some(line) = self.pending.front() {
+            match self.publisher.publish(stamp_ms, line) {
+                Ok(seq) => {
+                    if let Some(line) = self.pending.pop_front() {
+                        self.unacked.push_back((seq, line));
+                        self.view.lines += 1;
+                    }
+                }
+                Err(error) => {
+                    self.fail(&error);
+                    break;
+                }
+            }
+        }
+        self.acknowledge();
+    }
+
+    fn acknowledge(&mut self) {
+        let acked = self.publisher.acked();
+        while self.unacked.front().is_some_and(|(seq, _)| *seq < acked) {
+            self.unacked.pop_front();
+        }
+        self.counted = acked;
+    }
+
+    fn fail(&mut self, error: &StreamError) {
+        self.broken = matches!(error, StreamError::Broken(_));
+        self.view.fault = Some(error.to_string());
+    }
+
+    /// Gives up the publisher when it cannot go on, so that it can be opened again; tells whether it did.
+    pub(super) fn give_up(&mut self) -> bool {
+        if self.broken {
+            let (next, acked) = (self.publisher.next_seq(), self.publisher.acked());
+            self.publisher = Box::new(Gone { next, acked });
+        }
+        self.broken
+    }
+
+    /// Goes on with another publisher of the same stream: what it does not have is published again, in its place.
+    pub(super) fn reopen(&mut self, publisher: Box<dyn Publisher>) {
+        let next = publisher.next_seq();
+        self.publisher = publisher;
+        self.broken = false;
+        let lost: Vec<Vec<u8>> = std::mem::take(&mut self.unacked)
+            .into_iter()
+            .filter(|(seq, _)| *seq >= next)
+            .map(|(_, line)| line)
+            .collect();
+        for line in lost.into_iter().rev() {
+            self.pending.push_front(line);
+        }
+    }
+
+    /// Takes what is to be saved: the requests that the stream has for certain and, if wanted, where the viewers stand.
+    pub(super) fn take_save(&mut self, setup: &Setup, with_checkpoint: bool) -> Result<Save, StreamError> {
+        let checkpoint = if with_checkpoint && self.pending.is_empty() {
+            self.publisher.sync()?;
+            self.acknowledge();
+            self.unacked.is_empty().then(|| self.checkpoint(setup))
+        } else {
+            None
+        };
+        let kept = self
+            .unsaved
+            .requests
+            .partition_point(|(seq, _)| *seq < self.counted);
+        let later = self.unsaved.requests.split_off(kept);
+        let rest = Save {
+            team: self.number,
+            requests: later,
+            ..Save::default()
+        };
+        let mut save = std::mem::replace(&mut self.unsaved, rest);
+        save.counted = self.counted;
+        save.checkpoint = checkpoint;
+        Ok(save)
+    }
+
+    fn checkpoint(&mut self, setup: &Setup) -> Checkpoint {
+        let (agenda, noted) = self.crowd.agenda();
+        let agenda: Vec<(&(i64, u64), &Todo)> = agenda.iter().collect();
+        let packed = pack(&agenda);
+        let people = self
+            .crowd
+            .take_changed()
+            .into_iter()
+            .map(|(user, person)| (user, serde_json::to_vec(&person).unwrap_or_default()))
+            .collect();
+        Checkpoint {
+            second: self.next_second,
+            seq: self.publisher.next_seq(),
+            noted,
+            setup: serde_json::to_string(setup).unwrap_or_default(),
+            agenda: packed,
+            people,
+            anew: std::mem::take(&mut self.people_anew),
+        }
+    }
+}
+
+fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    // Memory does not refuse to be written to, and these types have a form.
+    let _whole = serde_json::to_writer(&mut encoder, value);
+    let _flushed = encoder.flush();
+    encoder.finish().unwrap_or_default()
+}
+
+fn unpack<T: for<'d> Deserialize<'d>>(packed: &[u8]) -> Option<T> {
+    let mut plain = Vec::new();
+    ZlibDecoder::new(packed)
+        .take(MAX_AGENDA)
+        .read_to_end(&mut plain)
+        .ok()?;
+    serde_json::from_slice(&plain).ok()
+}
+
+/// What stands in the place of a publisher that is being opened again.
+struct Gone {
+    next: u64,
+    acked: u64,
+}
+
+impl Publisher for Gone {
+    fn next_seq(&self) -> u64 {
+        self.next
+    }
+
+    fn publish(&mut self, _: i64, _: &[u8]) -> Result<u64, StreamError> {
+        Err(StreamError::Broken("it is being opened again".to_owned()))
+    }
+
+    fn flush(&mut self) -> Result<(), StreamError> {
+        Err(StreamError::Broken("it is being opened again".to_owned()))
+    }
+
+    fn acked(&self) -> u64 {
+        self.acked
+    }
+}
+
+/// The part of a stream that is there already, one line after the other.
+struct Past {
+    page: VecDeque<(u64, Vec<u8>)>,
+    last: u64,
+}
+
+impl Past {
+    fn open(reader: &mut dyn Reader, from: u64) -> Result<Self, StreamError> {
+        reader.seek(At::Seq(from))?;
+        let mut past = Self {
+            page: VecDeque::new(),
+            last: from,
+        };
+        past.fill(reader)?;
+        Ok(past)
+    }
+
+    fn fill(&mut self, reader: &mut dyn Reader) -> Result<(), StreamError> {
+        let mut page = Page::default();
+        reader.read(&mut page, Duration::ZERO)?;
+        self.page
+            .extend(page.entries().map(|entry| (entry.seq, entry.line.to_vec())));
+        Ok(())
+    }
+
+    fn peek(&self) -> Option<&(u64, Vec<u8>)> {
+        self.page.front()
+    }
+
+    fn seq(&self) -> Option<u64> {
+        self.peek().map(|(seq, _)| *seq)
+    }
+
+    /// Returns the number of the line that comes next, whether it is there or not.
+    fn last(&self) -> u64 {
+        self.seq().unwrap_or(self.last)
+    }
+
+    fn next(&mut self, reader: &mut dyn Reader) -> Result<Option<(u64, Vec<u8>)>, StreamError> {
+        let Some((seq, line)) = self.page.pop_front() else {
+            return Ok(None);
+        };
+        self.last = seq + 1;
+        if self.page.is_empty() {
+            self.fill(reader)?;
+        }
+        Ok(Some((seq, line)))
+    }
+}

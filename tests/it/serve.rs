@@ -1,0 +1,290 @@
+//! The open company, with a real service behind it: killed at any moment, it neither loses nor repeats an event.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reelworld::clock::Clock;
+use reelworld::course::{Course, CourseFiles};
+use reelworld::event::{Event, Record, SimTime};
+use reelworld::release::{Release, ReleaseSpec};
+use reelworld::server::Titles;
+use reelworld::store::Store;
+use reelworld::stream::{Archive, At, Page, Reader, TopicName};
+use reelworld::telemetry::parse_exposition;
+use reelworld::world::World;
+
+/// How long anything of this may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A course with two teams: one has a Python service of the zoo, the other nothing at its address.
+struct Ground {
+    dir: tempfile::TempDir,
+    course: Course,
+    world: Arc<World>,
+    _service: Running,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (there, gone) = (free(), free());
+        let text = format!(
+            "schema = 'reelworld/course/v1'\nname = 'Small & <quick>'\n[world]\nusers = 3000\nmovies = 200\n\
+             [live]\nrequests_per_s = 12\ncheckpoint_s = 2\nmodel_s = 1\n\
+             [calendar]\ntimezone = 'America/New_York'\nstart = '2026-08-31'\n\
+             [[quirk]]\nkind = 'inserted'\nshare = 0.02\n[[quirk]]\nkind = 'implausible'\nshare = 0.01\n\
+             [[team]]\nname = 'owls'\naddress = '{there}'\nmodel_path = '/recommend/1'\n\
+             [[team]]\nname = 'gone'\nnumber = 9\naddress = '{gone}'\n"
+        );
+        fs::write(dir.path().join("course.toml"), text).unwrap();
+        let course = CourseFiles::open(Some(dir.path())).course().unwrap();
+        let world = World::new(&course.key, course.world, 2).with_habits(course.habits.clone());
+        let spec = ReleaseSpec {
+            users: 200,
+            days: 3,
+            heldout_days: 1,
+        };
+        let data = dir.path().join("data");
+        Release::make(&world, &course.key, spec, 2)
+            .write(&world, &data)
+            .unwrap();
+        let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/services/popular");
+        let child = Command::new("python3")
+            .arg("service.py")
+            .current_dir(service)
+            .env("PORT", there.port().to_string())
+            .env("REELWORLD_DATA", &data)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ground = Self {
+            dir,
+            course,
+            world: Arc::new(world),
+            _service: Running(child),
+        };
+        wait("the service listens", || TcpStream::connect(there).is_ok());
+        ground
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Opens the company, and returns it with the address of its pages.
+    fn open(&self) -> (Running, SocketAddr) {
+        let log = self.dir.path().join("server.log");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_reelworld"))
+            .arg("--course")
+            .arg(self.dir.path())
+            .args([
+                "serve",
+                "--at",
+                "2026-09-01T20:00",
+                "--speed",
+                "60",
+                "--pages",
+                "127.0.0.1:0",
+                "--api",
+                "127.0.0.1:0",
+            ])
+            .arg("--state")
+            .arg(self.state())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let server = Running(child);
+        let mut told = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(
+                lines.read_line(&mut line).unwrap() > 0,
+                "it did not open:\n{told}"
+            );
+            told.push_str(&line);
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_ne!(value["event"], "resumed apart", "{line}");
+            assert_ne!(value["event"], "begun anew", "{line}");
+            if value["event"] == "open" {
+                let pages = value["pages"].as_str().unwrap().parse().unwrap();
+                // The rest is read by somebody, or the server would wait for a reader.
+                std::thread::spawn(move || {
+                    let mut rest = Vec::new();
+                    drop(lines.read_to_end(&mut rest));
+                    drop(File::create(log).and_then(|mut file| file.write_all(&rest)));
+                });
+                return (server, pages);
+            }
+        }
+    }
+
+    fn lines(&self, topic: &str) -> Vec<(u64, String)> {
+        let clock = Clock::start();
+        let archive = Archive::new(self.state().join("streams"));
+        let mut reader = archive.reader(&TopicName::new(topic).unwrap(), clock).unwrap();
+        reader.seek(At::Start).unwrap();
+        let (mut page, mut all) = (Page::default(), Vec::new());
+        while reader.read(&mut page, Duration::ZERO).unwrap() > 0 {
+            all.extend(
+                page.entries()
+                    .map(|entry| (entry.seq, String::from_utf8_lossy(entry.line).into_owned())),
+            );
+        }
+        all
+    }
+}
+
+fn wait(what: &str, mut is: impl FnMut() -> bool) {
+    let clock = Clock::start();
+    while !is() {
+        assert!(clock.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        clock.sleep(Duration::from_millis(20));
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let body = answer.split_once("\r\n\r\n")?.1.to_owned();
+    Some((status, body))
+}
+
+/// Returns a figure of the server.
+fn figure(pages: SocketAddr, name: &str) -> f64 {
+    let page = get(pages, "/metrics").map_or_else(String::new, |(_, page)| page);
+    page.lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        .unwrap_or(0.0)
+}
+
+#[test]
+fn a_server_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_event() {
+    let ground = Ground::new();
+    let lines_of_owls = "reelworld_lines_total{team=\"owls\"}";
+    // Not a round number of ticks, saves or checkpoints: each is killed in the middle of something else.
+    for lines in [150.0, 900.0, 400.0, 1_300.0] {
+        let (server, pages) = ground.open();
+        wait("it publishes", || figure(pages, lines_of_owls) >= lines);
+        kill(Pid::from_raw(server.0.id() as i32), Signal::SIGKILL).unwrap();
+    }
+    let (mut server, pages) = ground.open();
+    wait("it answers", || {
+        figure(pages, "reelworld_requests_ok_total{team=\"owls\"}") >= 20.0
+    });
+    wait("it fails", || {
+        figure(pages, "reelworld_requests_total{team=\"gone\"}") >= 20.0
+    });
+    look_at(pages, &ground);
+    kill(Pid::from_raw(server.0.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(server.0.wait().unwrap().success());
+    let mut store = Store::open(ground.state().join("store.sqlite").to_str().unwrap()).unwrap();
+    for (number, topic) in [(1, "movielog1"), (9, "movielog9")] {
+        let lines = ground.lines(topic);
+        assert!(lines.len() > 2_000, "{topic} has {} lines", lines.len());
+        for (place, (seq, _)) in lines.iter().enumerate() {
+            assert_eq!(*seq, place as u64, "{topic} has every number once");
+        }
+        let records: Vec<Record> = lines
+            .iter()
+            .filter_map(|(_, line)| Record::parse(line).ok())
+            .collect();
+        assert!(
+            records.len() * 100 >= lines.len() * 95,
+            "few lines have a character too many"
+        );
+        every_minute_once(&records);
+        let stored = store
+            .requests(
+                number,
+                (SimTime(0), SimTime(i64::MAX)),
+                &Titles(Arc::clone(&ground.world)),
+            )
+            .unwrap();
+        the_same_requests(&stored, &lines);
+        assert_eq!(store.counted(number).unwrap(), lines.len() as u64);
+    }
+    assert!(!store.sightings(1).unwrap().is_empty());
+}
+
+/// The minutes of a viewing come one after the other, once each; a line that has an oddity may tell of another one.
+fn every_minute_once(records: &[Record]) {
+    let mut seen: BTreeMap<(u32, &str, i64), u32> = BTreeMap::new();
+    let mut begun: BTreeMap<(u32, &str), i64> = BTreeMap::new();
+    let mut apart = 0;
+    for record in records {
+        if let Event::Watch { movie, minute } = &record.event {
+            let begin = record.time.seconds() - i64::from(*minute) * 60;
+            *seen
+                .entry((record.user, movie, record.time.seconds()))
+                .or_default() += 1;
+            let before = begun.insert((record.user, movie.as_str()), begin);
+            apart += usize::from(*minute > 0 && before.is_some_and(|before| before != begin));
+        }
+    }
+    assert!(seen.len() > 1_000);
+    assert!(apart * 100 <= seen.len(), "{apart} of {}", seen.len());
+    let twice: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+/// The store has the requests of the stream, in their order; those that the stream has with a character too many as well.
+fn the_same_requests(stored: &[Record], lines: &[(u64, String)]) {
+    let told: Vec<&String> = lines
+        .iter()
+        .map(|(_, line)| line)
+        .filter(|line| line.contains("status ") || line.contains("recommendation request"))
+        .collect();
+    assert_eq!(stored.len(), told.len());
+    let mut whole = 0;
+    for (stored, line) in stored.iter().zip(told) {
+        if let Ok(record) = Record::parse(line) {
+            // A character that was put into a result leaves a line that reads.
+            whole += usize::from(record == *stored);
+        }
+    }
+    assert!(whole * 100 >= stored.len() * 95, "{whole} of {}", stored.len());
+}
+
+fn look_at(pages: SocketAddr, ground: &Ground) {
+    let (status, page) = get(pages, "/").unwrap();
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("Small &amp; &lt;quick&gt;") && page.contains("owls"),
+        "{page}"
+    );
+    let (status, health) = get(pages, "/health").unwrap();
+    assert_eq!((status, health.contains("\"ok\"")), (200, true), "{health}");
+    let (_, metrics) = get(pages, "/metrics").unwrap();
+    assert!(parse_exposition(&metrics).is_ok(), "{metrics}");
+    let team = &ground.course.teams[0];
+    let token = team.token(&ground.course.key);
+    assert_eq!(get(pages, "/team/owls").unwrap().0, 404);
+    let (status, own) = get(pages, &format!("/team/owls?token={token}")).unwrap();
+    assert_eq!((status, own.contains("movielog1")), (200, true), "{own}");
+}
