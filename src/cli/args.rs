@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::course::Framework;
+use crate::stream::At;
 use crate::yardstick::{LogFormat, Size};
 
 /// The pretend movie-streaming company, and the grader of the services built for it
@@ -76,6 +77,11 @@ pub(super) enum Command {
     Simulate(Simulate),
     /// Opens the company all semester: every team's viewers and stream, the API, live pages, a record for grades
     Serve(Serve),
+    /// Reads topics of the company's log, and carries them elsewhere
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Serves the topics of an archive to every client of Kafka, on this machine, without a Kafka
+    Broker(BrokerArgs),
     /// Looks at worlds and logs: how lifelike they are, what is wrong with them, foreign ones as the company's own files
     #[command(subcommand)]
     World(WorldCommand),
@@ -442,6 +448,7 @@ pub(super) enum RubricCommand {
   reelworld simulate --users 1000000 --movies 27000 --hours 1 --seed 7 --out null --json
   reelworld simulate --hours 1 --out - | head
   reelworld simulate --hours 48 --out movielog.csv --truth answer-key.json
+  reelworld simulate --hours 48 --to archive/movielog7
 
 The troubles of course.toml are in the stream, whose first day is their day 0; those that begin after its end are not.")]
 pub(super) struct Simulate {
@@ -460,6 +467,9 @@ pub(super) struct Simulate {
     /// File to write, - for standard output, null for nowhere
     #[arg(long, default_value = "-", value_name = "FILE")]
     pub(super) out: PathBuf,
+    /// Topic to publish to instead: its folder in an archive, or kafka://HOST:PORT/TOPIC; begun again, it goes on where it was
+    #[arg(long, conflicts_with = "out", value_name = "TOPIC")]
+    pub(super) to: Option<String>,
     /// Threads to use; the bytes are the same for any number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
@@ -472,6 +482,153 @@ pub(super) struct Simulate {
     /// Print counts and times as JSON (on standard error when the events go to standard output)
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// Prints the lines of a topic
+    Cat(LogCat),
+    /// Prints the lines of a topic that match a regular expression
+    Grep(LogGrep),
+    /// Publishes the events of a topic again, elsewhere
+    Replay(LogReplay),
+    /// Prints the commands that make the teams' topics in Kafka and let each team read its own, or runs them
+    Access(LogAccess),
+}
+
+/// Makes the teams' topics and gives access to them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld log access --server kafka.example:9092 --config admin.properties
+  reelworld log access --server localhost:9092 --bin /opt/kafka/bin --apply
+
+For each [[team]] of course.toml: the topic movielog<NUMBER>, a user team<NUMBER> with a password that follows from the
+world's key, and leave to read that topic and to use groups whose names begin with the user's. Given again, the same.
+The output holds the passwords.")]
+pub(super) struct LogAccess {
+    /// Server of Kafka
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) server: String,
+    /// File of settings with which you sign in, if the cluster wants one
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<String>,
+    /// Folder of Kafka's scripts; where the shell finds them if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) bin: Option<String>,
+    /// Partitions of a topic
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) partitions: u32,
+    /// Copies of each partition
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(super) replication: u32,
+    /// Run the commands instead of printing them
+    #[arg(long)]
+    pub(super) apply: bool,
+}
+
+/// Prints a topic.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld log cat archive/movielog7
+  reelworld log cat archive/movielog7 --from 2026-02-08T02:29:00Z --limit 1000
+  reelworld log cat archive/movielog7 --from end --follow --json")]
+pub(super) struct LogCat {
+    #[command(flatten)]
+    pub(super) what: LogWhat,
+}
+
+/// Prints what matches.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld log grep 'status [^2]' archive/movielog7
+  reelworld log grep ',650856,' archive/movielog7 --from 1000000")]
+pub(super) struct LogGrep {
+    /// Regular expression
+    #[arg(value_name = "PATTERN")]
+    pub(super) pattern: String,
+    #[command(flatten)]
+    pub(super) what: LogWhat,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(super) struct LogWhat {
+    /// Topic to read: its folder in an archive, or kafka://HOST:PORT/TOPIC
+    #[arg(value_name = "TOPIC")]
+    pub(super) place: String,
+    /// Event to begin with: start, end, its number, or the moment it was published as 2026-02-08T02:29:00Z
+    #[arg(long, default_value = "start", value_name = "PLACE", value_parser = super::log::at)]
+    pub(super) from: At,
+    /// Most lines to print
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Wait for more at the end
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// Print each event as JSON, with its number and stamp
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Publishes again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld log replay archive/movielog7 --to copy/movielog7
+  reelworld log replay archive/movielog7 --to class/movielog7 --speed 60
+
+Begun again, a replay goes on behind the last event that it has published. With --speed, events go out at the times
+at which they were published, so many times as fast, and carry the stamps of now.")]
+pub(super) struct LogReplay {
+    /// Topic to read: its folder in an archive, or kafka://HOST:PORT/TOPIC
+    #[arg(value_name = "TOPIC")]
+    pub(super) place: String,
+    /// Topic to publish to: its folder in an archive, or kafka://HOST:PORT/TOPIC
+    #[arg(long, value_name = "TOPIC")]
+    pub(super) to: String,
+    /// Times as fast as it was; as fast as it can be if not given
+    #[arg(long, value_name = "N", value_parser = speed)]
+    pub(super) speed: Option<f64>,
+    /// Wait for more at the end
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Serves an archive.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld broker archive
+  reelworld broker archive --listen 0.0.0.0:9092 --advertise laptop.local
+
+For practice on one machine: consumers and their groups alone, one partition a topic, no producing, no transactions,
+no passwords. It listens on this machine only, unless told otherwise. A course's teams read from Apache Kafka.")]
+pub(super) struct BrokerArgs {
+    /// Archive to serve
+    #[arg(value_name = "DIR")]
+    pub(super) archive: PathBuf,
+    /// Address to listen at; port 0 takes one that is free
+    #[arg(long, default_value = "127.0.0.1:9092", value_name = "ADDRESS")]
+    pub(super) listen: std::net::SocketAddr,
+    /// Host that clients are told to come to; the one that is listened at if not given
+    #[arg(long, value_name = "HOST")]
+    pub(super) advertise: Option<String>,
+    /// Print address and topics as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The most times that a replay can be as fast.
+const MOST_SPEED: f64 = 1e6;
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if speed > 0.0 && speed <= MOST_SPEED {
+        Ok(speed)
+    } else {
+        Err(format!("`{text}` is not within 0 to {MOST_SPEED}"))
+    }
 }
 
 #[derive(Debug, Subcommand)]

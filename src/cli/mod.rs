@@ -9,6 +9,7 @@ mod doctor;
 mod exit;
 mod feedback;
 mod grade;
+mod log;
 mod run;
 mod serve;
 mod simulate;
@@ -69,6 +70,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Doctor(args) => course::doctor(&args, ui, clock),
         Command::Serve(args) => serve::run(&args, &files, ui, &stop, clock),
         Command::Simulate(args) => simulate::run(&args, &files, ui, &stop, clock),
+        Command::Broker(args) => log::broker(&args, ui, &stop, clock),
+        Command::Log(command) => log::log(&command, &files, ui, &stop, clock),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "reelworld", &mut text);

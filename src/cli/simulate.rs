@@ -9,11 +9,13 @@ use serde_json::json;
 
 use super::args::Simulate;
 use super::exit::Exit;
+use super::log;
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::seed::Key;
 use crate::sim::{self, Played, SimulateSpec};
+use crate::stream::{Place, Publisher};
 use crate::trouble::{AnswerKey, LineFaults, Plan, StreamScene, StreamTroubles};
 use crate::world::{Profile, World, WorldSpec};
 
@@ -48,8 +50,9 @@ pub(super) fn run(
     let world = World::new(&key, spec, threads);
     let plan = plan(args, files, play)?;
     let world_s = clock.elapsed().as_secs_f64();
-    let to_stdout = args.out.as_os_str() == "-";
+    let to_stdout = args.to.is_none() && args.out.as_os_str() == "-";
     let mut out: Option<Box<dyn Write>> = match args.out.as_os_str() {
+        _ if args.to.is_some() => Some(Box::new(Published::open(args, clock)?)),
         name if name == "null" => None,
         name if name == "-" => Some(Box::new(io::stdout().lock())),
         _ => {
@@ -85,11 +88,11 @@ pub(super) fn run(
         Err(Ended::Disk(error)) => {
             return Err(Failure::machine(format!(
                 "cannot write `{}`: {error}",
-                args.out.display()
+                target(args)
             )));
         }
     };
-    flushed.map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", args.out.display())))?;
+    flushed.map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", target(args))))?;
     let seconds = clock.elapsed().as_secs_f64();
     let sim_s = seconds - world_s;
     let rate = played.events as f64 / sim_s.max(1e-9);
@@ -114,6 +117,53 @@ pub(super) fn run(
             .map_err(|error| Failure::machine(error.to_string()))?;
     }
     Ok(Exit::Passed)
+}
+
+/// Returns the name of where the lines go.
+fn target(args: &Simulate) -> String {
+    args.to.clone().unwrap_or_else(|| args.out.display().to_string())
+}
+
+/// A topic that whole lines are written to; those that it has are passed over.
+///
+/// The same seed gives the same lines, so that what was interrupted goes on when the same command is given again.
+struct Published {
+    publisher: Box<dyn Publisher>,
+    /// The lines that are there already.
+    passed: u64,
+    there: u64,
+    clock: Clock,
+}
+
+impl Published {
+    fn open(args: &Simulate, clock: Clock) -> Result<Self, Failure> {
+        let place = Place::parse(args.to.as_deref().unwrap_or_default()).map_err(log::failure)?;
+        let publisher = place.publisher(0, clock).map_err(log::failure)?;
+        Ok(Self {
+            there: publisher.next_seq(),
+            passed: 0,
+            publisher,
+            clock,
+        })
+    }
+}
+
+impl Write for Published {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let now_ms = self.clock.now_utc().timestamp_millis();
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            if self.passed < self.there {
+                self.passed += 1;
+                continue;
+            }
+            self.publisher.publish(now_ms, line).map_err(io::Error::other)?;
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.publisher.sync().map_err(io::Error::other)
+    }
 }
 
 /// Returns the troubles of the course that begin within the stream.

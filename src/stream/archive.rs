@@ -461,6 +461,10 @@ impl Reader for ArchiveReader {
         self.log.bounds()
     }
 
+    fn position(&self) -> u64 {
+        self.at
+    }
+
     fn read(&mut self, page: &mut Page, wait: Duration) -> Result<usize, StreamError> {
         page.clear();
         let until_ns = u128::from(self.clock.elapsed_ns()) + wait.as_nanos();

@@ -10,7 +10,7 @@
 //!   system, which survives a killed process; [`Publisher::sync`] also survives a loss of power. For Kafka it is the broker.
 //!
 //! [`Archive`] is the file back end: a folder of topics, each with one writer at a time and any number of readers, in this
-//! process or in others. It is what everything else builds on: the embedded broker serves it as it lies, it is
+//! process or in others. It is what everything else builds on: [`Broker`] serves it as it lies, it is
 //! copied into Kafka, a grade reads a window back from it.
 //!
 //! ```no_run
@@ -39,11 +39,16 @@
 //! # }
 //! ```
 
+mod access;
 mod archive;
 mod batch;
+mod broker;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod log;
 mod pack;
 mod page;
+mod place;
 mod segment;
 
 use std::fmt;
@@ -52,9 +57,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::access::{Access, shell};
 pub use self::archive::{Archive, ArchivePublisher, ArchiveReader, SyncPolicy, WriteOptions};
+pub use self::broker::{Broker, BrokerOptions, PORT, answer_frame};
+#[cfg(feature = "kafka")]
+pub use self::kafka::{KafkaPublisher, KafkaReader, KafkaSettings};
 pub use self::log::TopicLog;
 pub use self::page::{Entry, Page};
+pub use self::place::Place;
 
 /// What every topic's name begins with; the team follows.
 pub const TOPIC_PREFIX: &str = "movielog";
@@ -164,6 +174,9 @@ pub trait Reader: Send {
     /// When the back end refuses.
     fn bounds(&mut self) -> Result<Range<u64>, StreamError>;
 
+    /// Returns the number of the event that comes next.
+    fn position(&self) -> u64;
+
     /// Fills the page with the next events, in order, and returns how many there are.
     ///
     /// Waits for the first one for as long as `wait`; none came in that time when it returns 0.
@@ -190,6 +203,8 @@ pub enum StreamError {
         /// What it said.
         error: io::Error,
     },
+    /// The broker does not answer, or refuses for now; try again.
+    Unavailable(String),
     /// Another process writes this topic.
     Locked(PathBuf),
     /// What stands in a file is not what was written.
@@ -216,6 +231,7 @@ impl fmt::Display for StreamError {
             ),
             Self::NoTopic(name) => write!(f, "there is no topic `{name}`"),
             Self::Line(what) => f.write_str(what),
+            Self::Unavailable(why) => write!(f, "kafka: {why}"),
             Self::Io { path, error } => write!(f, "cannot use `{}`: {error}", path.display()),
             Self::Locked(path) => write!(f, "`{}` is being written by another process", path.display()),
             Self::Corrupt { path, at, what, lost } => write!(

@@ -141,6 +141,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "release",
             "repository",
             "sandbox",
+            "stream",
             "traffic",
             "stand_in",
             "course",

@@ -5,6 +5,7 @@
 mod alike;
 mod assignments;
 mod attacks;
+mod broker;
 mod company;
 mod feedback;
 mod frameworks;
@@ -15,6 +16,8 @@ mod habits;
 mod inspect;
 mod interrupt;
 mod isolation;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod layers;
 mod merge;
 mod report;

@@ -1,0 +1,286 @@
+//! An embedded broker: the topics of an archive for every client of Kafka, on one machine, for consumers alone.
+//!
+//! It is a small server of our own and not a clone of Kafka: one node, one partition a topic, no producing, no
+//! transactions, the classic protocol of groups. What it answers is what consumers of the client matrix ask
+//! (`docs/reference/stream.md`). The batches of the archive are sent as they lie; nothing is decoded on the way.
+
+mod answer;
+mod groups;
+mod offsets;
+mod shared;
+mod wire;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use self::groups::Groups;
+use self::offsets::Offsets;
+use self::shared::Shared;
+use super::segment::io_error;
+use super::{Archive, StreamError};
+use crate::clock::Clock;
+
+/// The folder of an archive in which the broker keeps what groups have committed; no topic can have its name.
+const HOME: &str = ".broker";
+/// The port of Kafka.
+pub const PORT: u16 = 9092;
+/// The most connections at once: forty teams with a few consumers each, and two connections a consumer.
+const MAX_CONNECTIONS: usize = 512;
+/// The largest request: consumers send kilobytes.
+const MAX_FRAME: usize = 2 << 20;
+/// The bytes by which room for a request grows as they come, whatever length it claims.
+const FRAME_STEP: usize = 16 << 10;
+/// How long a request may take to come once it has begun, and a response to be taken.
+const FRAME_TIME: Duration = Duration::from_secs(30);
+/// How long a connection may be silent: Kafka's own limit.
+const IDLE_TIME: Duration = Duration::from_secs(600);
+/// How often those who wait look whether the broker stops.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often what was committed is brought to the disk.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// How a broker is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerOptions {
+    /// The address to listen at; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// The host that clients are told to come to; that of `listen` if not said.
+    pub advertised: Option<String>,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
+            advertised: None,
+        }
+    }
+}
+
+/// A broker that runs until it is dropped.
+#[derive(Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+    _lock: File,
+}
+
+impl Broker {
+    /// Begins to serve an archive, which need not have topics yet.
+    ///
+    /// # Errors
+    /// When another broker serves the archive, or the address is taken, or the system refuses.
+    pub fn start(archive: Archive, options: &BrokerOptions, clock: Clock) -> Result<Self, StreamError> {
+        let home = archive.dir().join(HOME);
+        fs::create_dir_all(&home).map_err(|error| io_error(&home, error))?;
+        let lock = lock(&home.join("lock"))?;
+        let path = home.join("offsets");
+        let offsets = Offsets::open(&path).map_err(|error| io_error(&path, error))?;
+        let bound = TcpListener::bind(options.listen)
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
+            .and_then(|(address, listener)| {
+                listener.set_nonblocking(true)?;
+                Ok((address, listener))
+            });
+        let (address, listener) =
+            bound.map_err(|error| io_error(&PathBuf::from(options.listen.to_string()), error))?;
+        let host = options
+            .advertised
+            .clone()
+            .unwrap_or_else(|| address.ip().to_string());
+        let cluster = cluster_id(&home);
+        let shared = Arc::new(Shared::new(
+            archive,
+            clock,
+            cluster,
+            (host, address.port()),
+            offsets,
+        ));
+        let served = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("broker".to_owned())
+            .spawn(move || accept(&listener, &served))
+            .map_err(|error| io_error(&home, error))?;
+        Ok(Self {
+            shared,
+            address,
+            thread: Some(thread),
+            _lock: lock,
+        })
+    }
+
+    /// Returns the address at which it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Tells clients nothing more, ends every connection and brings what was committed to the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn stop(mut self) -> Result<(), StreamError> {
+        self.end();
+        let path = self.shared.archive.dir().join(HOME);
+        self.shared
+            .offsets()
+            .sync()
+            .map_err(|error| io_error(&path, error))
+    }
+
+    fn end(&mut self) {
+        self.shared.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.end();
+        // Whoever needs to know has called `stop`.
+        let _unseen = self.shared.offsets().sync();
+    }
+}
+
+/// Answers one frame as a connection would: the door of the tests that send anything at all.
+#[doc(hidden)]
+pub fn answer_frame(broker: &Broker, frame: &[u8]) -> Option<Vec<u8>> {
+    let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+    answer::answer(&broker.shared, frame, peer).ok()
+}
+
+/// The name of the cluster: the same for the same archive, in the form that Kafka gives it.
+fn cluster_id(home: &Path) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let path = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 63)]);
+    digest.iter().take(22).map(letter).collect()
+}
+
+fn lock(path: &Path) -> Result<File, StreamError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|error| io_error(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StreamError::Locked(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io_error(path, error)),
+    }
+}
+
+/// Takes connections, each with a thread of its own, and ends them all when the broker stops.
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut connections: Vec<JoinHandle<()>> = Vec::new();
+    let mut synced = shared.clock.elapsed();
+    while !shared.stopping() {
+        match listener.accept() {
+            Ok((socket, peer)) => {
+                connections.retain(|thread| !thread.is_finished());
+                // One too many is closed at once; the client comes again.
+                if connections.len() < MAX_CONNECTIONS {
+                    let shared = Arc::clone(shared);
+                    let thread = std::thread::Builder::new()
+                        .name("connection".to_owned())
+                        .spawn(move || {
+                            // A connection that fails is closed; its client knows what to do.
+                            let _ended = serve(socket, peer, &shared);
+                        });
+                    connections.extend(thread);
+                }
+            }
+            Err(_) => shared.clock.sleep(Duration::from_millis(20)),
+        }
+        shared.groups(Groups::advance);
+        if shared.clock.elapsed() - synced >= SYNC_EVERY {
+            synced = shared.clock.elapsed();
+            // What cannot be synced now is tried again in a second, and told when the broker stops.
+            let _later = shared.offsets().sync();
+        }
+    }
+    for thread in connections {
+        let _ended = thread.join();
+    }
+}
+
+/// Answers the requests of one connection, one after the other, as Kafka does.
+fn serve(mut socket: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<()> {
+    socket.set_nonblocking(false)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(LOOK_EVERY))?;
+    socket.set_write_timeout(Some(FRAME_TIME))?;
+    let mut frame = Vec::new();
+    loop {
+        if !read_frame(&mut socket, shared, &mut frame)? {
+            return Ok(());
+        }
+        let Ok(response) = answer::answer(shared, &frame, peer) else {
+            return Ok(());
+        };
+        socket.write_all(&response)?;
+        // A large request is not remembered for ever.
+        if frame.capacity() > FRAME_STEP {
+            frame = Vec::new();
+        }
+    }
+}
+
+/// Reads a frame without its length; false where there is none any more.
+fn read_frame(socket: &mut TcpStream, shared: &Shared, frame: &mut Vec<u8>) -> io::Result<bool> {
+    let mut length = [0; 4];
+    if !read_exact(socket, shared, &mut length, IDLE_TIME)? {
+        return Ok(false);
+    }
+    let Ok(length) = usize::try_from(i32::from_be_bytes(length)) else {
+        return Ok(false);
+    };
+    if length > MAX_FRAME {
+        return Ok(false);
+    }
+    frame.clear();
+    // Room is made as bytes come: a length alone costs its sender nothing, and so it gets nothing.
+    while frame.len() < length {
+        let at = frame.len();
+        frame.resize(length.min(at + FRAME_STEP), 0);
+        if !read_exact(socket, shared, &mut frame[at..], FRAME_TIME)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Fills the bytes; false where the client goes, takes too long, or the broker stops.
+fn read_exact(
+    socket: &mut TcpStream,
+    shared: &Shared,
+    bytes: &mut [u8],
+    limit: Duration,
+) -> io::Result<bool> {
+    let until = shared.clock.elapsed() + limit;
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match socket.read(&mut bytes[filled..]) {
+            Ok(0) => return Ok(false),
+            Ok(count) => filled += count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if shared.stopping() || shared.clock.elapsed() >= until {
+            return Ok(filled == bytes.len());
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,147 @@
+//! Real Apache Kafka: the producer goes on after a kill, and every client reads what it published.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use reelworld::clock::Clock;
+use reelworld::stream::{At, KafkaSettings, Page, Publisher, Reader, TopicName};
+
+/// A node for the life of a test; none where this machine has no Java or Maven.
+struct Node {
+    dir: tempfile::TempDir,
+    server: String,
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kafka/node.sh")
+}
+
+impl Node {
+    fn start() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        // Two neighbouring ports that are free now.
+        let port = (0..50)
+            .find_map(|_| {
+                let first = std::net::TcpListener::bind("127.0.0.1:0").ok()?;
+                let port = first.local_addr().ok()?.port();
+                std::net::TcpListener::bind(("127.0.0.1", port.checked_add(1)?)).ok()?;
+                Some(port)
+            })
+            .unwrap();
+        let started = Command::new("bash")
+            .arg(script())
+            .arg("start")
+            .arg(dir.path())
+            .arg(port.to_string())
+            .status()
+            .unwrap();
+        let node = Self {
+            dir,
+            server: format!("127.0.0.1:{port}"),
+        };
+        if started.success() {
+            return Some(node);
+        }
+        #[expect(clippy::disallowed_methods, reason = "the machine of all tests says so")]
+        let ci = std::env::var("CI").is_ok();
+        assert!(!ci, "Apache Kafka does not start");
+        super::broker::say("SKIPPED: Apache Kafka needs Java 17 and Maven");
+        None
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        Command::new("bash")
+            .arg(script())
+            .arg("stop")
+            .arg(self.dir.path())
+            .status()
+            .unwrap();
+    }
+}
+
+fn line(seq: u64) -> String {
+    format!(
+        "2023-02-08T02:29:01,{seq},GET /data/m/heat+1995/{}.mpg",
+        seq % 120
+    )
+}
+
+fn stamp_ms(seq: u64) -> i64 {
+    1_700_000_000_000 + seq as i64 * 1000
+}
+
+fn publish(publisher: &mut dyn Publisher, until: u64) {
+    while publisher.next_seq() < until {
+        let seq = publisher.next_seq();
+        publisher.publish(stamp_ms(seq), line(seq).as_bytes()).unwrap();
+    }
+}
+
+fn read(settings: &KafkaSettings, topic: &TopicName, at: At) -> Vec<u64> {
+    let mut reader = settings.reader(topic, Clock::start()).unwrap();
+    reader.seek(at).unwrap();
+    let end = reader.bounds().unwrap().end;
+    let (mut page, mut read) = (Page::default(), Vec::new());
+    while reader.position() < end {
+        assert!(
+            reader.read(&mut page, Duration::from_secs(20)).unwrap() > 0,
+            "silence at {}",
+            reader.position()
+        );
+        for entry in page.entries() {
+            assert_eq!(entry.line, line(entry.seq).as_bytes());
+            assert_eq!(entry.stamp_ms, stamp_ms(entry.seq));
+            read.push(entry.seq);
+        }
+    }
+    read
+}
+
+#[test]
+fn a_topic_of_real_kafka_is_written_read_and_gone_on_with() {
+    let Some(node) = Node::start() else { return };
+    let topic = TopicName::of_team("7").unwrap();
+    let mut settings = KafkaSettings::new(&node.server);
+    let mut publisher = settings.publisher(&topic, 0, Clock::start()).unwrap();
+    assert_eq!((publisher.next_seq(), publisher.acked()), (0, 0));
+    publish(&mut publisher, 2000);
+    publisher.flush().unwrap();
+    assert_eq!(publisher.acked(), 2000);
+    drop(publisher);
+    // Another life goes on behind the tail.
+    let mut publisher = settings.publisher(&topic, 0, Clock::start()).unwrap();
+    assert_eq!(publisher.next_seq(), 2000);
+    publish(&mut publisher, 3000);
+    publisher.flush().unwrap();
+    assert_eq!(read(&settings, &topic, At::Start), (0..3000).collect::<Vec<_>>());
+    assert_eq!(
+        read(&settings, &topic, At::Seq(1234)),
+        (1234..3000).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        read(&settings, &topic, At::Time(stamp_ms(1234))),
+        (1234..3000).collect::<Vec<_>>()
+    );
+
+    // Several partitions are put together again, and a life that ended in the middle of a block is gone on with.
+    settings.partitions = 2;
+    let other = TopicName::of_team("8").unwrap();
+    for until in [700, 1900] {
+        let mut publisher = settings.publisher(&other, 0, Clock::start()).unwrap();
+        publish(&mut publisher, until);
+        publisher.flush().unwrap();
+    }
+    assert_eq!(read(&settings, &other, At::Start), (0..1900).collect::<Vec<_>>());
+    assert_eq!(
+        read(&settings, &other, At::Seq(777)),
+        (777..1900).collect::<Vec<_>>()
+    );
+
+    if let Some(home) = super::broker::clients() {
+        let faults = super::broker::matrix("apache kafka", &home, &node.server, "movielog7");
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
