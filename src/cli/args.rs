@@ -369,6 +369,9 @@ pub(super) struct Grade {
     /// Folder for evidence and reports
     #[arg(long, value_name = "RUN")]
     pub(super) out: PathBuf,
+    /// Folder of Python packages (wheels) that builds may install with pip: in a sandbox no index can be reached
+    #[arg(long, value_name = "DIR", conflicts_with = "trust")]
+    pub(super) wheels: Option<PathBuf>,
     /// Run the submissions' code as the current user, without a sandbox; their cards say "not isolated"
     #[arg(long)]
     pub(super) trust: bool,

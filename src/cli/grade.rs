@@ -25,7 +25,12 @@ pub(super) fn grade(
     stop: &Stop,
     clock: Clock,
 ) -> Result<Exit, Failure> {
-    let isolation = (!args.trust).then(|| isolation(clock)).transpose()?;
+    let mut isolation = (!args.trust).then(|| isolation(clock)).transpose()?;
+    if let Some(wheels) = &args.wheels {
+        let wheels = fs::canonicalize(wheels)
+            .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", wheels.display())))?;
+        isolation = isolation.map(|isolation| isolation.with_wheels(wheels));
+    }
     if let Some(isolation) = &isolation {
         let facts = isolation.facts();
         ui.progress(format_args!("{}", facts.how));

@@ -17,6 +17,8 @@ pub(super) mod walls {
 
     /// Where the company's data is, inside.
     pub(in super::super) const DATA: &str = "/data";
+    /// Where Python packages are that a build may install, inside.
+    pub(in super::super) const WHEELS: &str = "/wheels";
 }
 
 /// What a sandbox would be made of.

@@ -20,6 +20,8 @@ pub struct Isolation {
     bwrap: PathBuf,
     /// Folders of interpreters that lie outside of the system's own.
     runtimes: Vec<PathBuf>,
+    /// Python packages that builds may install.
+    wheels: Option<PathBuf>,
     facts: IsolationFacts,
 }
 
@@ -97,12 +99,23 @@ impl Isolation {
             program: program.to_owned(),
             bwrap,
             runtimes,
+            wheels: None,
             facts: IsolationFacts::default(),
         };
         let plan = isolation.plan(Bounds::default(), None);
         let session = Session::open(&plan, None, clock).map_err(|error| refused(&error.to_string()))?;
         isolation.facts = facts(&version, &session, &unseen);
         Ok(isolation)
+    }
+
+    /// Lets builds install the Python packages of a folder, which every sandbox sees read-only: no index is asked.
+    #[must_use]
+    pub fn with_wheels(mut self, folder: PathBuf) -> Self {
+        self.facts
+            .details
+            .push("Python packages from a folder, no index".to_owned());
+        self.wheels = Some(folder);
+        self
     }
 
     /// Returns what is isolated and how.
@@ -118,6 +131,18 @@ impl Isolation {
             .map(|folder| folder.join("bin").display().to_string());
         let path: Vec<String> = own.chain([SYSTEM_PATH.to_owned()]).collect();
         env.insert("PATH".to_owned(), path.join(":"));
+        // A sandbox is thrown away with what is installed in it; a system's wish to be left alone means this machine's own files.
+        for (name, value) in [
+            ("PIP_BREAK_SYSTEM_PACKAGES", "1"),
+            ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+            ("PIP_NO_CACHE_DIR", "1"),
+            ("PIP_NO_INDEX", "1"),
+        ] {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+        if self.wheels.is_some() {
+            env.insert("PIP_FIND_LINKS".to_owned(), walls::WHEELS.to_owned());
+        }
         if env.contains_key("REELWORLD_DATA") {
             env.insert("REELWORLD_DATA".to_owned(), walls::DATA.to_owned());
         }
@@ -148,11 +173,15 @@ impl Isolation {
             .iter()
             .map(|folder| (folder.clone(), folder.display().to_string()));
         let data = data.map(|data| (data.to_owned(), walls::DATA.to_owned()));
+        let wheels = self
+            .wheels
+            .as_ref()
+            .map(|wheels| (wheels.clone(), walls::WHEELS.to_owned()));
         Plan {
             program: self.program.clone(),
             bwrap: self.bwrap.clone(),
             bounds,
-            binds: runtimes.chain(data).collect(),
+            binds: runtimes.chain(data).chain(wheels).collect(),
         }
     }
 }

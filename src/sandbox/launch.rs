@@ -351,6 +351,7 @@ impl Held {
     fn end(&mut self) -> Exit {
         if let By::Sandbox { session, id } = &self.by {
             let exit = session.end(*id);
+            self.tail.settle(self.clock);
             return *self.exit.get_or_insert(exit);
         }
         if let Some(exit) = self.poll() {

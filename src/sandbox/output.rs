@@ -12,6 +12,8 @@ const KEPT: usize = 64 << 10;
 /// The most lines and the longest line that evidence quotes.
 const LINES: usize = 40;
 const LINE: usize = 300;
+/// How long after a command's end its last words may take to be read.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// The end of a program's output, shared with the thread that drains it.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +23,8 @@ pub(super) struct Tail(Arc<Mutex<Kept>>);
 struct Kept {
     bytes: VecDeque<u8>,
     total: u64,
+    /// Whether everybody who could print has ended.
+    ended: bool,
 }
 
 impl Tail {
@@ -33,7 +37,7 @@ impl Tail {
             let (mut second, mut read) = (clock.elapsed().as_secs(), 0);
             while let Ok(count) = stream.read(&mut buffer) {
                 if count == 0 {
-                    return;
+                    break;
                 }
                 read += count as u64;
                 let now = clock.elapsed();
@@ -48,7 +52,18 @@ impl Tail {
                 let over = kept.bytes.len().saturating_sub(KEPT);
                 kept.bytes.drain(..over);
             }
+            kept.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
         });
+    }
+
+    /// Waits until all that was printed is read, or somebody holds the stream open beyond a short while.
+    pub(super) fn settle(&self, clock: Clock) {
+        let begun = clock.elapsed();
+        while clock.elapsed() - begun < SETTLING
+            && !self.0.lock().unwrap_or_else(PoisonError::into_inner).ended
+        {
+            clock.sleep(Duration::from_millis(1));
+        }
     }
 
     /// Returns the last lines, each made printable and bounded, and the number of bytes printed in all.
@@ -68,11 +83,16 @@ fn shown(line: &str) -> String {
     for letter in line.chars().take(LINE) {
         if letter == '\t' {
             shown.push_str("    ");
-        } else if letter.is_control() {
+        } else if letter.is_control() || turns(letter) {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
         }
     }
     shown
+}
+
+/// Tells whether a sign is unseen or changes the direction of what follows.
+fn turns(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

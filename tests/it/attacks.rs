@@ -61,6 +61,8 @@ struct Attack {
 #[derive(Debug, Deserialize)]
 struct Model {
     script: BTreeMap<String, Attack>,
+    /// `hostile.rs` has them.
+    service: BTreeMap<String, toml::Table>,
 }
 
 fn fixtures() -> PathBuf {
@@ -104,7 +106,7 @@ fn the_table_names_every_attack() {
             "{name}"
         );
     }
-    assert!(files.len() >= 35, "{}", files.len());
+    assert!(files.len() >= 35 && model.service.len() >= 10, "{}", files.len());
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn every_attack_is_held_and_those_that_can_be_shown_succeed_outside() {
             return;
         }
     };
-    let scene = Scene::set(&isolation);
+    let mut scene = Scene::set(&isolation);
     let model = model();
     let all: Vec<(&String, &Attack)> = model.script.iter().collect();
     let faults = Mutex::new(Vec::new());
@@ -164,7 +166,7 @@ fn every_attack_is_held_and_those_that_can_be_shown_succeed_outside() {
     });
     let faults = faults.into_inner().unwrap();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    scene.end_unharmed();
+    scene.is_unharmed();
 }
 
 /// Everything once more as an ordinary user, with copies of the program and of the attacks where that user may read them.
@@ -406,13 +408,18 @@ impl<'a> Scene<'a> {
     }
 
     /// Nothing of the scene has changed.
-    fn end_unharmed(mut self) {
+    fn is_unharmed(&mut self) {
         let read = |path: &str| fs::read_to_string(self.dir.path().join(path)).unwrap();
         assert_eq!(read("results/card.json"), "as it was");
         assert_eq!(read("submissions/other/own.txt"), self.canary);
         assert!(self.victim.try_wait().unwrap().is_none(), "the victim has ended");
-        self.victim.kill().unwrap();
-        self.victim.wait().unwrap();
+    }
+}
+
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        drop(self.victim.kill());
+        drop(self.victim.wait());
     }
 }
 

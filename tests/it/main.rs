@@ -13,6 +13,7 @@ mod golden;
 mod golden_metrics;
 mod graded;
 mod habits;
+mod hostile;
 mod inspect;
 mod interrupt;
 mod isolation;

@@ -455,3 +455,161 @@ fn each_new_course_has_a_key_of_its_own_that_only_its_owner_can_read() {
         .into();
     assert_eq!(keys.len(), 2);
 }
+
+/// A submission that looks for bytes in all that it can see, and says where they are. It is given them masked, so that it
+/// does not find its own list.
+const SEARCHER: &str = r#"
+import os
+wanted = [bytes(number ^ 90 for number in bytes.fromhex(line)) for line in open("wanted.txt").read().split()]
+searched = 0
+def look(path):
+    global searched
+    try:
+        with open(path, "rb") as file:
+            data = file.read(16 << 20)
+    except OSError:
+        return
+    searched += 1
+    for number, secret in enumerate(wanted):
+        if secret in data:
+            print("FOUND", number, path)
+for top in ("/box", "/data", "/etc", "/tmp", "/dev/shm", "/run", "/home", "/root", "/var", "/opt", "/mnt", "/srv", "/work"):
+    for folder, folders, files in os.walk(top):
+        folders[:] = [name for name in folders if name != ".pyenv"]
+        for name in files:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                look(path)
+for process in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("environ", "cmdline", "maps", "mountinfo", "status"):
+        look(f"/proc/{process}/{name}")
+print("searched", searched)
+"#;
+
+#[test]
+fn grading_shows_no_secret_to_what_it_runs_nor_to_whom_it_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let course = dir.path().join("course");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir_all(course.join("assignments/m1")).unwrap();
+    fs::create_dir_all(course.join("rubrics")).unwrap();
+    for file in ["course.toml", "assignments/m1/assignment.toml"] {
+        fs::copy(fixture.join("fixtures/course").join(file), course.join(file)).unwrap();
+    }
+    let hidden = "m1.bonus.fast";
+    let rubric = fs::read_to_string(fixture.join("rubrics/m1.toml")).unwrap();
+    let line = format!("id = \"{hidden}\"\n");
+    assert!(rubric.contains(&line));
+    let rubric = rubric.replace(&line, &format!("{line}visibility = \"staff\"\n"));
+    fs::write(course.join("rubrics/m1.toml"), rubric).unwrap();
+    let key = secret_key(11);
+    fs::write(course.join("world.key"), key.to_hex()).unwrap();
+    let traces = traces(&key);
+
+    let submission = dir.path().join("seekers");
+    fs::create_dir(&submission).unwrap();
+    // One more that is there, or a search that finds nothing would show nothing.
+    let planted = b"planted, to be found".to_vec();
+    fs::write(submission.join("planted.txt"), &planted).unwrap();
+    let masked = |trace: &Vec<u8>| {
+        let digits = trace.iter().map(|byte| format!("{:02x}", byte ^ 0x5a));
+        digits.collect::<Vec<String>>().concat()
+    };
+    let masked: Vec<String> = traces.iter().chain([&planted]).map(masked).collect();
+    fs::write(submission.join("wanted.txt"), masked.join("\n")).unwrap();
+    fs::write(submission.join("search.py"), SEARCHER).unwrap();
+    let spec = "[service]\nbuild = ['python3', 'search.py']\nstart = ['false']\n";
+    fs::write(submission.join("reelworld.toml"), spec).unwrap();
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+    command
+        .arg("--course")
+        .arg(&course)
+        .args(["grade", "m1", "--out"])
+        .arg(dir.path().join("run"))
+        .arg(&submission)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let mut grading = command.spawn().unwrap();
+    let mut looked = 0;
+    let status = loop {
+        // The grader and all that comes from it, as anybody with this user's rights sees them.
+        for pid in tree(grading.id()) {
+            for file in ["cmdline", "environ"] {
+                let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+                looked += 1;
+                assert!(
+                    find_any(&bytes, &traces).is_none(),
+                    "the {file} of a process holds a secret"
+                );
+            }
+        }
+        if let Some(status) = grading.try_wait().unwrap() {
+            break status;
+        }
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a missing part is skipped on a user's machine alone"
+    )]
+    if status.code() == Some(4) && std::env::var("CI").is_err() {
+        eprintln!("SKIPPED, no sandbox here");
+        return;
+    }
+    assert_eq!(
+        status.code(),
+        Some(1),
+        "the service ends at once, and nothing else is wrong"
+    );
+    assert!(looked > 10, "{looked} processes were looked at");
+
+    let own = dir.path().join("run/seekers");
+    let evidence = fs::read_to_string(own.join("evidence/items.jsonl")).unwrap();
+    let searched = evidence.split("searched ").nth(1).expect("the search has ended");
+    let searched: u32 = searched.split('"').next().unwrap().parse().unwrap();
+    assert!(searched > 20, "only {searched} files were searched");
+    assert_eq!(evidence.matches("FOUND").count(), 1, "{evidence}");
+    assert!(
+        evidence.contains(&format!("FOUND {} /box/repository/planted.txt", traces.len())),
+        "{evidence}"
+    );
+    for entry in walkdir::WalkDir::new(dir.path().join("run")) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            for bytes in contents(entry.path()) {
+                assert!(find_any(&bytes, &traces).is_none(), "{}", entry.path().display());
+            }
+        }
+    }
+    for form in ["terminal", "json", "html", "junit"] {
+        let report = |audience: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+            command.arg("--course").arg(&course).arg("report").arg(&own);
+            let output = command
+                .args(["--format", form, "--audience", audience])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        let title = if form == "terminal" { "99 % within" } else { hidden };
+        assert!(holds(&report("staff"), title.as_bytes()), "{form}");
+        assert!(
+            !holds(&report("student"), title.as_bytes()),
+            "{form} shows what is hidden"
+        );
+    }
+}
+
+/// A process and all below it.
+fn tree(root: u32) -> Vec<u32> {
+    let mut all = vec![root];
+    let mut at = 0;
+    while at < all.len() {
+        let path = format!("/proc/{0}/task/{0}/children", all[at]);
+        let text = fs::read_to_string(path).unwrap_or_default();
+        all.extend(text.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        at += 1;
+    }
+    all
+}

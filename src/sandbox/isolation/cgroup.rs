@@ -31,8 +31,6 @@ pub(super) struct Cgroup {
     kind: &'static str,
     /// Each controller that works, and its folder.
     dirs: Vec<(&'static str, PathBuf)>,
-    /// Where the keeper came from, in the order of `dirs`.
-    from: Vec<PathBuf>,
 }
 
 impl Cgroup {
@@ -54,7 +52,7 @@ impl Cgroup {
                 ("v2", CONTROLLERS.map(|name| (name, parent.clone())).to_vec())
             }
         };
-        let (mut dirs, mut from) = (Vec::new(), Vec::new());
+        let mut dirs = Vec::new();
         for (controller, parent) in parents {
             sweep(&parent);
             let dir = parent.join(&name);
@@ -64,12 +62,11 @@ impl Cgroup {
             }
             if bound(kind, controller, &dir, bounds, memory).is_ok() {
                 dirs.push((controller, dir));
-                from.push(parent);
             } else if kind == "v1" {
                 drop(fs::remove_dir(&dir));
             }
         }
-        (!dirs.is_empty()).then_some(Self { kind, dirs, from })
+        (!dirs.is_empty()).then_some(Self { kind, dirs })
     }
 
     /// Returns `v1` or `v2`.
@@ -82,25 +79,14 @@ impl Cgroup {
         self.dirs.iter().map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    /// Enters the group: who is started from now on is in it.
+    /// Puts a process into the group.
     ///
     /// # Errors
-    /// When the system refuses.
-    pub(super) fn enter(&self) -> io::Result<()> {
+    /// When the system refuses, or the process has ended.
+    pub(super) fn enter(&self, pid: u32) -> io::Result<()> {
         self.dirs
             .iter()
-            .try_for_each(|(_, dir)| fs::write(dir.join("cgroup.procs"), "0"))
-    }
-
-    /// Leaves the group again; the keeper is no part of what it keeps.
-    pub(super) fn leave(&self) {
-        for dir in &self.from {
-            // A group of the second kind that holds groups may hold no process: then the keeper's small self stays inside.
-            drop(
-                fs::write(dir.join("cgroup.procs"), "0")
-                    .or_else(|_| fs::write(dir.join(GRADER).join("cgroup.procs"), "0")),
-            );
-        }
+            .try_for_each(|(_, dir)| fs::write(dir.join("cgroup.procs"), pid.to_string()))
     }
 
     /// Bounds the memory anew.

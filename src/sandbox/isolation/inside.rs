@@ -219,7 +219,12 @@ impl Agent {
                 let _gone = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
             }
         }
-        self.tell_end(id, Exit::Stopped)
+        if self.running.is_empty() {
+            // All of them are children of ours by now, or of one who is, and all have been killed.
+            while !matches!(waitpid(Pid::from_raw(-1), None), Err(nix::errno::Errno::ECHILD)) {}
+        }
+        self.tell_end(id, Exit::Stopped)?;
+        self.tell(&FromAgent::Over { id }, &[])
     }
 }
 

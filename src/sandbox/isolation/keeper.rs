@@ -21,6 +21,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::io::FdFlags;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::super::leash::descendants;
@@ -99,7 +100,10 @@ impl Kept {
             .map(|(_, text)| handed_down(text.as_bytes()))
             .collect::<io::Result<Vec<_>>>()?;
         let agent = rustix::fs::open("/proc/self/exe", OFlags::PATH, Mode::empty())?;
+        let (wait, go) = io::pipe()?;
+        rustix::io::fcntl_setfd(&wait, FdFlags::empty())?;
         let numbers = Numbers {
+            wait: wait.as_raw_fd(),
             files: files.iter().map(AsRawFd::as_raw_fd).collect(),
             agent: agent.as_raw_fd(),
         };
@@ -124,21 +128,22 @@ impl Kept {
         if let Some((number, _)) = &user {
             command.uid(*number).gid(*number);
         }
-        if let Some(group) = &group {
-            group
-                .enter()
-                .map_err(|error| while_("its control group is entered", &error))?;
-        }
-        let child = command.spawn();
-        if let Some(group) = &group {
-            group.leave();
-        }
-        let child = child.map_err(|error| {
+        let mut child = command.spawn().map_err(|error| {
             if let Some(group) = &group {
                 group.remove();
             }
             while_("bubblewrap is started", &error)
         })?;
+        // Entering a group waits for every processor; bubblewrap works meanwhile, and its command waits until all is entered.
+        if let Some(group) = &group
+            && let Err(error) = enter(group, child.id())
+        {
+            drop(child.kill());
+            drop(child.wait());
+            group.remove();
+            return Err(while_("its control group is entered", &error));
+        }
+        drop(go);
         let held = Held {
             user: user.as_ref().map(|(number, _)| *number),
             cgroup: group.as_ref().map(|group| group.kind().to_owned()),
@@ -220,6 +225,21 @@ impl Kept {
             clock.sleep(LOOK);
         }
     }
+}
+
+/// Puts bubblewrap and what it has started into a group. Whoever is in it starts others in it, so that two looks find all.
+fn enter(group: &Cgroup, bwrap: u32) -> io::Result<()> {
+    group.enter(bwrap)?;
+    for _ in 0..2 {
+        for pid in descendants(bwrap) {
+            match group.enter(pid) {
+                // It may have ended meanwhile.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                other => other?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Says in the middle of what the system refused.

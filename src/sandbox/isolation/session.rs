@@ -239,14 +239,13 @@ impl Session {
 
     /// Ends a command and returns how it ended.
     pub(in super::super) fn end(&self, id: u32) -> Exit {
-        if let Some(exit) = self.poll(id) {
-            // It has ended by itself; what it has left behind has not.
-            drop(self.say(&ToAgent::End { id }, &[]));
-            return exit;
-        }
-        drop(self.say(&ToAgent::End { id }, &[]));
-        let ended = self.agent.wait(|state| state.ends.get(&id).copied());
-        ended.unwrap_or(Exit::Stopped)
+        // It may have ended by itself; what it has left behind has not.
+        let by_itself = self.poll(id);
+        let over = self
+            .say(&ToAgent::End { id }, &[])
+            .and_then(|()| self.answer(id))
+            .and_then(|_| self.agent.wait(|state| state.ends.get(&id).copied()));
+        by_itself.or(over.ok()).unwrap_or(Exit::Stopped)
     }
 
     /// Bounds the memory for the stage that follows.
@@ -430,6 +429,9 @@ impl Agent {
                     // The first end counts: what comes after is only the answer to our word.
                     let exit = Exit::from_line(&exit).unwrap_or(Exit::Signalled(9));
                     state.ends.entry(id).or_insert(exit);
+                }
+                FromAgent::Over { id } => {
+                    state.answers.insert(id, Answer::Done(None));
                 }
                 FromAgent::Sockets => {
                     state.coming = state.coming.saturating_sub(fds.len());

@@ -9,6 +9,8 @@ pub(in super::super) const REPOSITORY: &str = "/box/repository";
 pub(in super::super) const HOME: &str = "/box/home";
 /// Where the company's data is, inside.
 pub(in super::super) const DATA: &str = "/data";
+/// Where Python packages are that a build may install, inside.
+pub(in super::super) const WHEELS: &str = "/wheels";
 /// The number of the user and of the group inside, and the name.
 const USER: &str = "1000";
 
@@ -60,6 +62,8 @@ pub(super) struct Numbers {
     pub(super) files: Vec<i32>,
     /// The program that is the agent.
     pub(super) agent: i32,
+    /// What the agent's start waits for the end of.
+    pub(super) wait: i32,
 }
 
 /// Returns the options, each a word, and the agent's command after them.
@@ -93,6 +97,7 @@ pub(super) fn options(binds: &[(String, String)], numbers: &Numbers) -> Vec<Stri
     add(&["--remount-ro", "/dev", "--remount-ro", "/"]);
     // For the mounts of the agent, which gives it away before anything else runs.
     add(&["--cap-add", "CAP_SYS_ADMIN"]);
+    add(&["--block-fd", &numbers.wait.to_string()]);
     add(&["--chdir", "/", "--"]);
     add(&[&format!("/proc/self/fd/{}", numbers.agent), super::INSIDE]);
     words

@@ -101,6 +101,8 @@ pub(super) enum FromAgent {
     Unpacked { id: u32, fault: Option<String> },
     /// A command has ended, in the leash's words.
     Ended { id: u32, exit: String },
+    /// What was to be ended has ended.
+    Over { id: u32 },
     /// Sockets come along.
     Sockets,
     /// The listener comes along, or why not.
