@@ -40,10 +40,13 @@ pub mod stand_in;
 pub mod door;
 
 pub mod company;
+pub mod submission;
 
 pub mod course;
 pub mod evidence;
 pub mod store;
+
+pub mod class;
 
 pub mod grade;
 pub mod report;

@@ -161,24 +161,11 @@ impl Store {
     }
 
     fn git(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("git");
-        // What is large is no text whose lines anybody compares.
-        command.args(["-c", "core.quotePath=false", "-c", "core.bigFileThreshold=2m"]);
-        command.args(words);
-        command.current_dir(self.dir.path());
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
-            command.env_remove(name);
-        }
+        let mut command = plumbing(self.dir.path(), words);
         if words.first() != Some(&"init") {
             command.env("GIT_DIR", self.dir.path());
         }
-        command.env("GIT_CONFIG_NOSYSTEM", "1");
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null");
-        command.env("GIT_NO_REPLACE_OBJECTS", "1");
-        command.env("GIT_NO_LAZY_FETCH", "1");
-        command.env("GIT_TERMINAL_PROMPT", "0");
         command.env("HOME", self.dir.path());
-        command.env("LC_ALL", "C");
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -269,6 +256,25 @@ std::thread_local! {
 #[cfg(test)]
 pub(super) fn asked() -> usize {
     ASKED.get()
+}
+
+/// Returns git with some words in a folder, deaf to every setting of this machine, of whoever runs it, and of the environment.
+pub fn plumbing(dir: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    // What is large is no text whose lines anybody compares.
+    command.args(["-c", "core.quotePath=false", "-c", "core.bigFileThreshold=2m"]);
+    command.args(words);
+    command.current_dir(dir);
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+        command.env_remove(name);
+    }
+    command.env("GIT_CONFIG_NOSYSTEM", "1");
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command.env("GIT_NO_REPLACE_OBJECTS", "1");
+    command.env("GIT_NO_LAZY_FETCH", "1");
+    command.env("GIT_TERMINAL_PROMPT", "0");
+    command.env("LC_ALL", "C");
+    command
 }
 
 /// An error that is the repository's, and not this machine's.

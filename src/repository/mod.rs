@@ -27,6 +27,7 @@ pub use container::ContainerFacts;
 pub use coverage::CoverageFacts;
 pub use document::marked_blocks;
 pub use facts::{FileFacts, LookFor, ReportFacts};
+pub use git::plumbing;
 use git::Store;
 pub use git::push;
 use history::{Commit, Leak, commits, commits_among, leaks, sizes};

@@ -53,6 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stand_in", &["clock", "seed", "exchange", "traffic"]),
     ("door", &["clock"]),
     ("company", &["clock", "seed", "world", "door"]),
+    ("submission", &["clock", "repository", "sandbox"]),
     (
         "course",
         &[
@@ -71,6 +72,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("evidence", &["exchange", "scorecard", "repository"]),
     ("store", &["event", "exchange"]),
+    ("class", &["scorecard", "evidence"]),
     (
         "grade",
         &[
@@ -146,10 +148,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "stand_in",
             "course",
             "evidence",
+            "class",
             "grade",
             "report",
             "server",
             "starter",
+            "submission",
             "yardstick",
             "twin",
             "alike",
