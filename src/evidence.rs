@@ -44,6 +44,12 @@ pub struct Manifest {
     pub source: String,
     /// The commit of the folder, if it is a git repository.
     pub commit: Option<String>,
+    /// What tells the files that were handed in from others: a commit or a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// What of the files that were handed in was left out, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// The rubric at the time of measuring; a later one may be applied to the same bundle.
     pub rubric: RubricRef,
     /// The world.
@@ -636,6 +642,8 @@ mod tests {
             submission: "team".to_owned(),
             source: "team".to_owned(),
             commit: None,
+            identity: None,
+            left_out: Vec::new(),
             rubric: RubricRef {
                 id: "m1".to_owned(),
                 version: "1".to_owned(),

@@ -351,9 +351,15 @@ pub(super) enum Replay {
 /// Grades submissions.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  reelworld grade m1 submissions/* --out runs/m1
-  reelworld grade m1 submissions/* --out runs/m1 --resume
-  reelworld grade m1 submissions/falcons --out runs/falcons --seed 3 --json
+  reelworld grade m1 submissions/ --out runs/m1 --jobs 4
+  reelworld grade m1 submissions/ --out runs/m1 --resume
+  reelworld grade m1 submissions/ --out runs/m1 --retry no_verdict
+  reelworld grade m1 submissions/ --out runs/m1 --only falcons
+  reelworld grade m1 hawks.zip owls=https://host/owls.git@0123456789abcdef0123456789abcdef01234567 --out runs/m1
+
+A submission is a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a commit of a repository
+(URL@COMMIT); NAME= before it gives it another name. A folder of submissions, as Canvas and
+Gradescope export it, stands for all of them.
 
 A submission is code that somebody else wrote, and building it is running it: each runs in a
 sandbox of its own, with its own files, processes and network, and bounds on all that it uses
@@ -363,9 +369,9 @@ pub(super) struct Grade {
     /// Milestone to grade
     #[arg(value_name = "MILESTONE")]
     pub(super) milestone: String,
-    /// Submissions, a folder each
+    /// Submissions: folders, archives, URL@COMMIT, or a folder of many
     #[arg(required = true, value_name = "SUBMISSION")]
-    pub(super) submissions: Vec<PathBuf>,
+    pub(super) submissions: Vec<String>,
     /// Folder for evidence and reports
     #[arg(long, value_name = "RUN")]
     pub(super) out: PathBuf,
@@ -381,9 +387,41 @@ pub(super) struct Grade {
     /// Continue an interrupted run: what is finished stays, the rest is measured
     #[arg(long)]
     pub(super) resume: bool,
+    /// Submissions to build and check side by side; what is timed is alone in any case [default: the processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) jobs: Option<u8>,
+    /// Measure this submission alone, and keep the others as they are; may be given again
+    #[arg(long, value_name = "TEAM")]
+    pub(super) only: Vec<String>,
+    /// Measure again what has this verdict, and what is not finished
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    pub(super) retry: Option<Retry>,
+    /// Minutes that one submission may take; waiting for others does not count
+    #[arg(long, default_value_t = 60.0, value_name = "MINUTES", value_parser = minutes)]
+    pub(super) deadline: f64,
     /// Print the class as JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What is measured again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Retry {
+    /// Submissions with a criterion that could not be decided
+    #[value(name = "no_verdict")]
+    NoVerdict,
+}
+
+/// The most minutes of one submission: a day.
+const MOST_MINUTES: f64 = 24.0 * 60.0;
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if minutes > 0.0 && minutes <= MOST_MINUTES {
+        Ok(minutes)
+    } else {
+        Err(format!("`{text}` is not within 0 to {MOST_MINUTES} minutes"))
+    }
 }
 
 /// Shows a run again.
@@ -415,6 +453,8 @@ pub(super) enum ReportFormat {
     Html,
     /// JUnit XML
     Junit,
+    /// A class as a table for spreadsheets
+    Csv,
 }
 
 /// Reader of a report.

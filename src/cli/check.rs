@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, Item};
 use crate::exchange::{Exchange, Phase};
-use crate::grade::{Ground, MeasureError, Subject, Tools, boot};
+use crate::grade::{Ground, MeasureError, Subject, Tools, Turn, boot};
 use crate::release::ReadRelease;
 use crate::report::{self, Style};
 use crate::sandbox::Running;
@@ -209,7 +209,9 @@ fn reach(
 ) -> Result<(Target, Option<Running>), Failure> {
     let (spec, place) = match &again.subject {
         Subject::Address(target) => return Ok((target.clone(), None)),
-        Subject::Unstartable(faults, _) => return Err(Failure::usage(faults.clone())),
+        Subject::Unstartable(faults, _) | Subject::Refused { why: faults, .. } => {
+            return Err(Failure::usage(faults.clone()));
+        }
         Subject::Repository(spec, place) => (spec, place),
     };
     let leash = leash()?;
@@ -219,6 +221,7 @@ fn reach(
         stop: stop.flag(),
         leash: &leash,
         progress: &progress,
+        turn: &Turn::free(),
     };
     let mut failed = None;
     let mut record = |item: &Item| {

@@ -1,21 +1,24 @@
 //! `grade` and `report`: a class measured, decided and shown; and shown again from its evidence.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::args::{Grade, Report, ReportAudience, ReportFormat};
+use super::board::Board;
+use super::class_run::Class;
 use super::exit::Exit;
-use super::run::{
-    Milestone, Run, Walls, exit_of, isolation, no_world, page, repository, run, truth, world_ref, write_pages,
-};
+use super::run::{Milestone, exit_of, isolation, no_world, page, truth, world_ref};
+use super::simulate::available;
 use super::ui::{Failure, Stop, Ui};
+use crate::class::Wish;
 use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
 use crate::grade::{Ground, scorecard};
 use crate::report::{self, Style};
-use crate::scorecard::{Audience, RunKind, Scorecard, WorldRef};
+use crate::scorecard::{Audience, Scorecard, WorldRef};
+use crate::submission::{Submission, find};
 
 /// Grades submissions.
 pub(super) fn grade(
@@ -38,66 +41,54 @@ pub(super) fn grade(
             ui.progress(format_args!("  {weak}"));
         }
     }
-    let submissions = names(&args.submissions)?;
+    let submissions = find(&args.submissions).map_err(Failure::usage)?;
+    let wish = wish(args, &submissions)?;
     let milestone = Milestone::open(files, &args.milestone)?;
     fs::create_dir_all(&args.out)
         .map_err(|error| Failure::machine(format!("cannot make `{}`: {error}", args.out.display())))?;
     let out = absolute(&args.out)?;
     let data = out.join("data");
     let (ground, reference) = ground(&milestone, files, &data, ui)?;
-    let mut cards = Vec::new();
-    let total = submissions.len();
-    for (place, (name, dir)) in submissions.iter().enumerate() {
-        let own = out.join(name);
-        if args.resume
-            && let Some(card) = finished(&own, &milestone, &reference, args.seed)
-        {
-            // A run may have ended between its last item of evidence and its pages.
-            write_pages(&card, &own)?;
-            ui.progress(format_args!("[{}/{total}] {name}: finished before", place + 1));
-            cards.push(card);
-            continue;
-        }
-        if stop.is_set() {
-            break;
-        }
-        ui.progress(format_args!("[{}/{total}] {name}", place + 1));
-        let work = own.join("work");
-        copy_submission(dir, &work)?;
-        let walls = isolation.as_ref().map(|isolation| Walls {
-            isolation,
-            bounds: milestone.assignment.bounds,
-            clock,
-        });
-        let subject = repository(&work, own.join("home"), &data, walls);
-        let one = Run {
-            name,
-            source: dir.display().to_string(),
-            kind: RunKind::Grade,
-            subject,
-            ground: &ground,
-            data: milestone.assignment.workload.is_some().then(|| data.clone()),
-            world: reference.clone(),
-            milestone: &milestone,
-            seed: args.seed,
-            out: own.clone(),
-        };
-        let card = run(one, ui, stop, clock);
-        tidy(&work);
-        tidy(&own.join("home"));
-        match card {
-            Ok(card) => cards.push(card),
-            Err(failure) if failure.exit == Exit::Interrupted => break,
-            Err(failure) => return Err(failure),
-        }
-    }
+    let class = Class {
+        milestone: &milestone,
+        ground: &ground,
+        world: &reference,
+        seed: args.seed,
+        out: &out,
+        data: &data,
+        isolation: isolation.as_ref(),
+        jobs: args.jobs.map_or_else(available, usize::from),
+        deadline: Duration::from_secs_f64(args.deadline * 60.0),
+        clock,
+    };
+    let title = format!("grading {}", args.milestone);
+    let outcome = class.measure(
+        &submissions,
+        &wish,
+        |total, kept| Board::new(ui, clock, title, total, kept),
+        stop,
+    )?;
+    let cards: Vec<Scorecard> = outcome.cards.into_values().collect();
     show_class(&cards, &out, &args.milestone, args.json, ui)?;
-    if cards.len() < total {
+    if let Some(failure) = outcome.given_up {
+        let cards = cards.len();
+        return Err(failure.hint(format!(
+            "{cards} submissions are graded and kept; mend the machine, then the same command with --resume goes on"
+        )));
+    }
+    if outcome.interrupted > 0 {
         ui.progress(format_args!(
-            "interrupted with {} of {total} graded; the same command with --resume goes on",
-            cards.len()
+            "interrupted with {} of {} graded; the same command with --resume goes on",
+            cards.len(),
+            submissions.len()
         ));
         return Ok(Exit::Interrupted);
+    }
+    if !outcome.missing.is_empty() {
+        ui.progress(format_args!(
+            "not graded, as --only did not name them: {}",
+            outcome.missing.join(", ")
+        ));
     }
     Ok(exit_of(&cards))
 }
@@ -129,6 +120,32 @@ fn ground(
     Ok((ground, reference))
 }
 
+/// Reads what is wished for; a name that no submission has is an error, as the run would do nothing.
+fn wish(args: &Grade, submissions: &[Submission]) -> Result<Wish, Failure> {
+    for only in &args.only {
+        if submissions.iter().all(|one| one.name != *only) {
+            let near = submissions
+                .iter()
+                .map(|one| (strsim::jaro_winkler(only, &one.name), &one.name))
+                .filter(|(near, _)| *near > NEAR)
+                .max_by(|one, other| one.0.total_cmp(&other.0));
+            let failure = Failure::usage(format!("no submission is called `{}`", only.escape_debug()));
+            return Err(match near {
+                Some((_, name)) => failure.hint(format!("did you mean `{name}`?")),
+                None => failure,
+            });
+        }
+    }
+    Ok(Wish {
+        resume: args.resume,
+        only: args.only.clone(),
+        retry: args.retry.is_some(),
+    })
+}
+
+/// From which likeness on a name is taken for a slip of the pen.
+const NEAR: f64 = 0.8;
+
 /// Writes and prints the class.
 pub(super) fn show_class(
     cards: &[Scorecard],
@@ -141,23 +158,11 @@ pub(super) fn show_class(
         &out.join("report.html"),
         page(report::class_html(title, cards))?.as_bytes(),
     )?;
+    let class = report::class_json(title, cards);
+    write_whole(&out.join("class.json"), class.as_bytes())?;
+    write_whole(&out.join("class.csv"), report::class_csv(cards).as_bytes())?;
     let text = if json {
-        let all: Vec<serde_json::Value> = cards
-            .iter()
-            .map(|card| {
-                serde_json::json!({
-                    "submission": card.submission, "score": card.score, "max": card.max, "pending": card.pending,
-                    "undecided": card.undecided,
-                    "criteria": card.criteria.iter().map(|criterion| serde_json::json!({
-                        "id": criterion.id, "verdict": criterion.verdict, "points": criterion.points, "max": criterion.max,
-                    })).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        format!(
-            "{:#}\n",
-            serde_json::json!({ "schema": "reelworld/class/v1", "submissions": all })
-        )
+        class
     } else {
         let style = if ui.colours() { Style::Colour } else { Style::Plain };
         format!(
@@ -170,93 +175,9 @@ pub(super) fn show_class(
         .map_err(|error| Failure::machine(format!("cannot print: {error}")))
 }
 
-/// Names submissions by their folders; two of the same name would overwrite each other.
-fn names(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let mut all = Vec::new();
-    for path in paths {
-        let real = fs::canonicalize(path)
-            .map_err(|error| Failure::usage(format!("`{}` is not a submission: {error}", path.display())))?;
-        if !real.is_dir() {
-            return Err(Failure::usage(format!("`{}` is not a folder", path.display())));
-        }
-        let name = real
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        if ["data", "", "..", "."].contains(&name.as_str()) {
-            return Err(Failure::usage(format!(
-                "`{}` cannot be a submission's name",
-                path.display()
-            )));
-        }
-        if let Some(other) = seen.insert(name.clone(), real.clone()) {
-            return Err(Failure::usage(format!(
-                "`{}` and `{}` have the same name",
-                other.display(),
-                real.display()
-            )));
-        }
-        all.push((name, real));
-    }
-    Ok(all)
-}
-
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     fs::canonicalize(path)
         .map_err(|error| Failure::machine(format!("cannot use `{}`: {error}", path.display())))
-}
-
-/// The most bytes of a submission's own files: data and models go elsewhere.
-const MOST_BYTES: u64 = 512 << 20;
-
-/// Copies a submission, so that building never changes what was handed in. Links are left out, as they may lead anywhere.
-fn copy_submission(from: &Path, to: &Path) -> Result<(), Failure> {
-    tidy(to);
-    let mut bytes = 0;
-    for entry in walkdir::WalkDir::new(from)
-        .into_iter()
-        .filter_entry(|entry| entry.file_name() != ".reelworld")
-    {
-        let entry =
-            entry.map_err(|error| Failure::machine(format!("cannot read the submission: {error}")))?;
-        let Ok(inside) = entry.path().strip_prefix(from) else {
-            continue;
-        };
-        let target = to.join(inside);
-        let done = if entry.file_type().is_dir() {
-            fs::create_dir_all(&target)
-        } else if entry.file_type().is_file() {
-            bytes += entry.metadata().map_or(0, |about| about.len());
-            if bytes > MOST_BYTES {
-                return Err(Failure::machine(format!(
-                    "`{}` is larger than {} MiB",
-                    from.display(),
-                    MOST_BYTES >> 20
-                )));
-            }
-            fs::copy(entry.path(), &target).map(|_| ())
-        } else {
-            Ok(())
-        };
-        done.map_err(|error| Failure::machine(format!("cannot copy to `{}`: {error}", target.display())))?;
-    }
-    Ok(())
-}
-
-/// Removes a folder of ours that is no evidence; one that cannot be removed is only in the way.
-fn tidy(dir: &Path) {
-    drop(fs::remove_dir_all(dir));
-}
-
-/// Returns the card of a submission whose evidence is whole and of this very run: seed, workload and world.
-fn finished(own: &Path, milestone: &Milestone, world: &WorldRef, seed: u64) -> Option<Scorecard> {
-    let bundle = Bundle::read(&own.join("evidence")).ok()?;
-    let manifest = &bundle.manifest;
-    let same = manifest.seed == seed
-        && manifest.assignment_sha256 == milestone.assignment_sha256
-        && manifest.world == *world;
-    (bundle.finished() && same).then(|| scorecard(&bundle, &milestone.rubric, milestone.rubric_ref.clone()))
 }
 
 /// Shows a run again.
@@ -271,7 +192,9 @@ pub(super) fn report(args: &Report, files: &CourseFiles, ui: &Ui) -> Result<Exit
         let text = match args.format {
             ReportFormat::Html => page(report::class_html(&args.run.display().to_string(), &cards))?,
             ReportFormat::Terminal => report::class_table(&cards, style),
-            ReportFormat::Json | ReportFormat::Junit => {
+            ReportFormat::Json => report::class_json(&args.run.display().to_string(), &cards),
+            ReportFormat::Csv => report::class_csv(&cards),
+            ReportFormat::Junit => {
                 return Err(
                     Failure::usage("this form is for one submission").hint("name a folder inside the run")
                 );
@@ -288,6 +211,9 @@ pub(super) fn report(args: &Report, files: &CourseFiles, ui: &Ui) -> Result<Exit
         ReportFormat::Json => report::json(&card, audience),
         ReportFormat::Html => page(report::html(&card, audience))?,
         ReportFormat::Junit => report::junit(&card, audience),
+        ReportFormat::Csv => {
+            return Err(Failure::usage("this form is for a class").hint("name the run's folder"));
+        }
     };
     ui.data(&text)
         .map_err(|error| Failure::machine(error.to_string()))?;

@@ -2,7 +2,9 @@
 
 mod alike;
 mod args;
+mod board;
 mod check;
+mod class_run;
 mod course;
 mod demo;
 mod doctor;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use super::exit::Exit;
 use super::simulate::available;
@@ -11,7 +12,7 @@ use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
 use crate::course::{Assignment, Course, CourseFiles};
 use crate::evidence::{self, Bundle, Manifest, sha256_hex, write_whole};
-use crate::grade::{Ground, Job, MEASURES, MeasureError, Subject, Tools, measure, scorecard};
+use crate::grade::{Ground, Job, MEASURES, MeasureError, Subject, Tools, Turn, measure, scorecard};
 use crate::release::Release;
 use crate::report;
 use crate::rubric::Rubric;
@@ -187,19 +188,48 @@ pub(super) struct Run<'a> {
     pub(super) out: PathBuf,
 }
 
-/// Measures, decides and writes the pages; nothing is lost when it is stopped.
+/// What a run is stopped by, tells its steps to, and waits for.
+#[derive(Clone, Copy)]
+pub(super) struct Hands<'a> {
+    pub(super) clock: Clock,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) progress: &'a (dyn Fn(&str) + Sync),
+    pub(super) turn: &'a Turn<'a>,
+    /// What tells the files that were handed in from others.
+    pub(super) identity: Option<&'a str>,
+    /// What of them was left out.
+    pub(super) left_out: &'a [String],
+}
+
+/// Measures one submission that has the machine to itself.
 pub(super) fn run(run: Run<'_>, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Scorecard, Failure> {
-    let leash = leash()?;
-    let progress = |step: &str| ui.progress(format_args!("  {}: {step}", run.name));
-    let tools = Tools {
+    let name = run.name.to_owned();
+    let progress = |step: &str| ui.progress(format_args!("  {name}: {step}"));
+    let hands = Hands {
         clock,
         stop: stop.flag(),
-        leash: &leash,
         progress: &progress,
+        turn: &Turn::free(),
+        identity: None,
+        left_out: &[],
+    };
+    run_by(run, hands)
+}
+
+/// Measures, decides and writes the pages; nothing is lost when it is stopped.
+pub(super) fn run_by(run: Run<'_>, hands: Hands<'_>) -> Result<Scorecard, Failure> {
+    let leash = leash()?;
+    let Hands { clock, .. } = hands;
+    let tools = Tools {
+        clock,
+        stop: hands.stop,
+        leash: &leash,
+        progress: hands.progress,
+        turn: hands.turn,
     };
     let commit = match &run.subject {
         Subject::Repository(_, place) | Subject::Unstartable(_, place) => commit(&place.dir),
-        Subject::Address(_) => None,
+        Subject::Address(_) | Subject::Refused { .. } => None,
     };
     let manifest = Manifest {
         schema: evidence::SCHEMA.to_owned(),
@@ -209,6 +239,8 @@ pub(super) fn run(run: Run<'_>, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Sc
         submission: run.name.to_owned(),
         source: run.source,
         commit,
+        identity: hands.identity.map(str::to_owned),
+        left_out: hands.left_out.to_vec(),
         rubric: run.milestone.rubric_ref.clone(),
         world: run.world,
         seed: run.seed,

@@ -925,12 +925,16 @@ fn notes(bundle: &Bundle, parts: &Parts<'_>) -> Vec<String> {
         notes.push("the practice world was used, whose key is public: for real grades make a course with `reelworld new`".to_owned());
     }
     if !bundle.finished() {
-        notes.push("this run was interrupted: it is no grade; `--resume` measures it again".to_owned());
+        notes.push(
+            "this run was interrupted: it is no grade; `--resume` or `--retry no_verdict` measures it again"
+                .to_owned(),
+        );
     }
     if let Some(isolation) = parts.isolation {
         let weak = isolation.weak.iter().map(|weak| format!("; {weak}"));
         notes.push(format!("{}{}", isolation.how, weak.collect::<String>()));
     }
+    notes.extend(bundle.manifest.left_out.iter().cloned());
     if let Some(why) = parts.traffic.and_then(|traffic| traffic.tainted.as_ref()) {
         notes.push(format!("latency is not judged: {why}"));
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::evaluation::evaluate;
 use super::observe::{self, Wanted};
+use super::turn::{Kind, Stopped, Turn};
 use crate::clock::Clock;
 use crate::course::Assignment;
 use crate::evidence::{
@@ -23,8 +24,8 @@ use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
 use crate::repository::{CoverageFacts, FileFacts, HistoryFacts, LookFor, Looks};
 use crate::sandbox::{
-    CommandLine, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace, build,
-    start,
+    BuildEnd, CommandLine, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace,
+    build, start,
 };
 use crate::scorecard::RunKind;
 use crate::seed::Key;
@@ -42,6 +43,13 @@ pub enum Subject {
     Repository(Box<ServiceSpec>, Workplace),
     /// A repository whose `reelworld.toml` is missing or broken, with the text of its faults: its files can be looked at.
     Unstartable(String, Workplace),
+    /// What was handed in could not be taken: it goes beyond a limit, or the fault is ours.
+    Refused {
+        /// The reason.
+        why: String,
+        /// Whether the fault is this machine's or ours, so that nothing may be charged to the team.
+        ours: bool,
+    },
 }
 
 /// What the grader knows of the world.
@@ -132,6 +140,17 @@ pub struct Tools<'a> {
     pub leash: &'a Leash,
     /// Told of each step.
     pub progress: &'a (dyn Fn(&str) + Sync),
+    /// When which step may be done.
+    pub turn: &'a Turn<'a>,
+}
+
+impl Tools<'_> {
+    fn take(self, kind: Kind) -> Result<(), MeasureError> {
+        if self.turn.shared() {
+            (self.progress)("waits for its turn");
+        }
+        Ok(self.turn.take(kind, self.stop)?)
+    }
 }
 
 /// One measuring to do.
@@ -184,6 +203,12 @@ impl From<BundleError> for MeasureError {
     }
 }
 
+impl From<Stopped> for MeasureError {
+    fn from(_: Stopped) -> Self {
+        Self::Interrupted
+    }
+}
+
 impl From<io::Error> for MeasureError {
     fn from(error: io::Error) -> Self {
         Self::System(error)
@@ -230,6 +255,20 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
             }
             run_tests(job, wanted, (Err(faults), place), tools, &mut bundle)?;
             run_further(job, wanted, (None, place), tools, &mut bundle)?;
+            None
+        }
+        (Subject::Refused { why, ours }, _) => {
+            bundle.append(&Item::Start(StageEnd {
+                command: "unpack".to_owned(),
+                what: if *ours {
+                    "the submission could not be fetched".to_owned()
+                } else {
+                    "what was handed in cannot be taken".to_owned()
+                },
+                evidence: vec![why.clone()],
+                ours: *ours,
+                ..StageEnd::default()
+            }))?;
             None
         }
     };
@@ -291,12 +330,16 @@ fn run_service(
     let limits = job.assignment.limits;
     let mut record = |item: &Item| bundle.append(item);
     let booted = boot(spec, place, limits, job.ground, tools, &mut record)?;
-    let Some((target, running)) = booted else {
-        return Ok(None);
-    };
-    let asked = ask_around(job, workload, wanted, &target, (spec, place), tools, bundle);
-    bundle.append(&Item::End(end(running)))?;
-    asked.map(Some)
+    let asked = match booted {
+        None => Ok(None),
+        Some((target, running)) => {
+            let asked = ask_around(job, workload, wanted, &target, (spec, place), tools, bundle);
+            bundle.append(&Item::End(end(running)))?;
+            asked.map(Some)
+        }
+    }?;
+    tools.take(Kind::Finish)?;
+    Ok(asked)
 }
 
 /// Runs a repository's own tests; where `reelworld.toml` cannot be read, its faults are what came of them.
@@ -477,14 +520,15 @@ pub fn boot(
 ) -> Result<Option<(Target, Running)>, MeasureError> {
     if let Some(command) = &spec.build {
         (tools.progress)("building");
-        let (ended, log_tail) = build(
-            &command.words(),
-            place,
-            limits,
-            tools.leash,
-            tools.clock,
-            tools.stop,
-        )?;
+        let words = command.words();
+        let build = || build(&words, place, limits, tools.leash, tools.clock, tools.stop);
+        let (mut ended, mut log_tail) = build()?;
+        if ended == BuildEnd::TimedOut && tools.turn.crowded() {
+            // Others were at work beside it: only a limit that it misses alone is held against it.
+            tools.take(Kind::Alone)?;
+            (tools.progress)("building again, alone");
+            (ended, log_tail) = build()?;
+        }
         let Some((ok, what)) = ended.told("the build", limits.build) else {
             return Err(MeasureError::Interrupted);
         };
@@ -502,7 +546,6 @@ pub fn boot(
             return Ok(None);
         }
     }
-    (tools.progress)("starting");
     let sockets = place
         .sandbox
         .clone()
@@ -521,14 +564,27 @@ pub fn boot(
             Probe::Silent(String::new())
         }
     };
-    let started = start(
-        spec,
-        place,
-        limits,
-        tools.leash,
-        (tools.clock, tools.stop),
-        &mut probe,
-    )?;
+    let mut attempt = Attempt::first(tools.turn.shared(), limits.ready);
+    let started = loop {
+        tools.take(attempt.kind())?;
+        (tools.progress)("starting");
+        let limits = Limits {
+            ready: attempt.limit(limits.ready),
+            ..limits
+        };
+        let started = start(
+            spec,
+            place,
+            limits,
+            tools.leash,
+            (tools.clock, tools.stop),
+            &mut probe,
+        )?;
+        match attempt.next(&started, tools.turn.crowded()) {
+            Some(next) => attempt = next,
+            None => break started,
+        }
+    };
     if let Some(error) = failed {
         return Err(error.into());
     }
@@ -554,6 +610,60 @@ pub fn boot(
                 ..stage
             }))?;
             Ok(None)
+        }
+    }
+}
+
+/// The most time that a start may take alone on the machine while others wait: most take far less, and who hangs would
+/// hold the class up.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// A start of a service among others. Most are ready soon, alone, and are asked at once. One that is not tries with its
+/// whole limit beside others; if it becomes ready there, or others held it up, it is started once more, alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Short,
+    Patient,
+    Last,
+}
+
+impl Attempt {
+    fn first(shared: bool, limit: Duration) -> Self {
+        if shared && limit > SHORT {
+            Self::Short
+        } else {
+            Self::Last
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Short | Self::Last => Kind::Alone,
+            Self::Patient => Kind::Patient,
+        }
+    }
+
+    fn limit(self, whole: Duration) -> Duration {
+        match self {
+            Self::Short => SHORT.min(whole),
+            Self::Patient | Self::Last => whole,
+        }
+    }
+
+    /// Returns what is to be tried next; none if this attempt has decided.
+    fn next(self, started: &Start, crowded: bool) -> Option<Self> {
+        let late = matches!(
+            started,
+            Start::Failed(
+                StartFailure::NeverListened { .. } | StartFailure::NotReady { .. },
+                _
+            )
+        );
+        let ready = matches!(started, Start::Ready(..));
+        match self {
+            Self::Short if late => Some(Self::Patient),
+            Self::Patient if ready || (late && crowded) => Some(Self::Last),
+            Self::Short | Self::Patient | Self::Last => None,
         }
     }
 }
@@ -881,5 +991,39 @@ impl fmt::Debug for Tools<'_> {
         f.debug_struct("Tools")
             .field("leash", self.leash)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_hangs_holds_nobody_up_and_who_is_slow_is_started_alone_in_the_end() {
+        let hangs = || {
+            let failure = StartFailure::NotReady {
+                last: "500".to_owned(),
+                health: None,
+            };
+            Start::Failed(failure, Vec::new())
+        };
+        let exits = Start::Failed(StartFailure::Exited(Exit::Failure(1)), Vec::new());
+        let limit = Duration::from_secs(60);
+        let first = Attempt::first(true, limit);
+        assert_eq!((first.kind(), first.limit(limit)), (Kind::Alone, SHORT));
+        assert_eq!(first.next(&exits, true), None, "what has ended has decided");
+        let second = first.next(&hangs(), false).unwrap();
+        assert_eq!((second.kind(), second.limit(limit)), (Kind::Patient, limit));
+        assert_eq!(
+            second.next(&hangs(), false),
+            None,
+            "it had its whole limit and the machine's time"
+        );
+        let third = second.next(&hangs(), true).unwrap();
+        assert_eq!((third.kind(), third.limit(limit)), (Kind::Alone, limit));
+        assert_eq!(third.next(&hangs(), true), None);
+        for one in [Attempt::first(false, limit), Attempt::first(true, SHORT)] {
+            assert_eq!((one, one.kind()), (Attempt::Last, Kind::Alone));
+        }
     }
 }

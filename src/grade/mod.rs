@@ -12,9 +12,11 @@ mod newcomers;
 mod observe;
 mod split;
 mod told;
+mod turn;
 
 pub use given::lists_given;
 pub use judge::{Judged, judge, scorecard};
 pub use measure::{Ground, Job, MeasureError, Subject, Tools, boot, measure};
 pub use measures::{MEASURES, info};
 pub use neighbours::neighbours;
+pub use turn::{Cores, Kind, Stopped, Turn};

@@ -1,12 +1,13 @@
 //! The card as one page that needs nothing else: no script, no other file, no network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 use tera::{Context, Tera};
 
+use super::class::who;
 use super::standing::{Standing, standing};
 use super::words::{counted, cut, found, interval, left_out, level, millis, points, value, verdict, whole};
 use super::{for_audience, plot};
@@ -690,6 +691,7 @@ struct ClassPage {
     columns: Vec<Column>,
     rows: Vec<ClassRow>,
     items: Vec<Item>,
+    people: Vec<Person>,
 }
 
 #[derive(Serialize)]
@@ -713,6 +715,14 @@ struct Cell {
     sign: &'static str,
     verdict: &'static str,
     title: String,
+}
+
+#[derive(Serialize)]
+struct Person {
+    name: String,
+    link: String,
+    pending: usize,
+    unknown: usize,
 }
 
 #[derive(Serialize)]
@@ -758,7 +768,8 @@ pub fn class_html(title: &str, cards: &[Scorecard]) -> Result<String, PageError>
             })
             .collect(),
         rows,
-        items: items(cards, &columns),
+        items: items(cards),
+        people: people(cards),
     };
     render("class.html", CLASS, &page, Context::new())
 }
@@ -788,38 +799,39 @@ fn cell(card: &Scorecard, id: &str, title: &str) -> Cell {
     }
 }
 
-fn items(cards: &[Scorecard], columns: &[(&str, &str)]) -> Vec<Item> {
-    let mut items: Vec<Item> = columns
-        .iter()
-        .map(|(id, title)| {
-            let count = |verdict: Verdict| {
-                cards
-                    .iter()
-                    .flat_map(|card| &card.criteria)
-                    .filter(|criterion| criterion.id == *id && criterion.verdict == verdict)
-                    .count()
-            };
-            let (pass, fail) = (count(Verdict::Pass), count(Verdict::Fail));
-            let share = fail as f64 / (pass + fail).max(1) as f64;
+fn items(cards: &[Scorecard]) -> Vec<Item> {
+    super::class::items(cards)
+        .into_iter()
+        .map(|item| {
+            let share = item.fail_share;
             Item {
-                title: (*title).to_owned(),
-                id: (*id).to_owned(),
-                pass,
-                fail,
-                unknown: count(Verdict::NoVerdict),
-                skipped: count(Verdict::Skipped),
-                pending: count(Verdict::PendingReview),
-                share: if pass + fail == 0 {
-                    "–".to_owned()
-                } else {
-                    format!("{:.0} %", share * 100.0)
-                },
-                width: format!("{:.2}", share * 100.0),
+                title: item.title.to_owned(),
+                id: item.id.to_owned(),
+                pass: item.pass,
+                fail: item.fail,
+                unknown: item.no_verdict,
+                skipped: item.skipped,
+                pending: item.pending_review,
+                share: share.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+                width: format!("{:.2}", share.unwrap_or(0.0) * 100.0),
             }
         })
-        .collect();
-    items.sort_by_key(|item| std::cmp::Reverse(item.fail));
-    items
+        .collect()
+}
+
+/// Returns who needs a person: what waits for a judgement, and what could not be decided.
+fn people(cards: &[Scorecard]) -> Vec<Person> {
+    let (pending, unknown) = (who(cards, Verdict::PendingReview), who(cards, Verdict::NoVerdict));
+    let names: BTreeSet<&str> = pending.keys().chain(unknown.keys()).copied().collect();
+    names
+        .into_iter()
+        .map(|name| Person {
+            name: name.to_owned(),
+            link: format!("./{}/report.html", url_part(name)),
+            pending: pending.get(name).copied().unwrap_or(0),
+            unknown: unknown.get(name).copied().unwrap_or(0),
+        })
+        .collect()
 }
 
 /// Writes a name as one part of a path in a link: all but letters, digits and a few signs as `%` and two digits.

@@ -1,6 +1,7 @@
 //! Pages made of scorecards: for a terminal, for programs, for a browser. Pure: no file, no clock, no world.
 
 mod audience;
+mod class;
 mod html;
 mod json;
 mod junit;
@@ -10,6 +11,7 @@ mod terminal;
 mod words;
 
 pub use audience::for_audience;
+pub use class::{class_csv, class_json};
 pub use html::{PageError, class_html, html};
 pub use json::json;
 pub use junit::junit;

@@ -42,6 +42,8 @@ fn class_member(run: &Path, team: &str, list: impl Fn(u32) -> Vec<String>) {
         submission: team.to_owned(),
         source: team.to_owned(),
         commit: None,
+        identity: None,
+        left_out: Vec::new(),
         rubric: none(),
         world: WorldRef {
             users: 100,

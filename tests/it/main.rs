@@ -6,6 +6,7 @@ mod alike;
 mod assignments;
 mod attacks;
 mod broker;
+mod classroom;
 mod company;
 mod feedback;
 mod frameworks;
