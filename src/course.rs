@@ -119,7 +119,7 @@ impl CourseFiles {
     ///
     /// A milestone's template is what it adds to the one before, so that what is mended in one reaches all that follow; what a
     /// framework has otherwise lies over each. Files of the folder come before built-in ones and may be more of them; a file
-    /// [`LEFT_OUT`] of a layer names those of the layers below that are not in it.
+    /// `.leave-out` of a layer names those of the layers below that are not in it.
     ///
     /// # Errors
     /// When a file of the folder is there and cannot be read.
