@@ -109,8 +109,11 @@ pub enum Item {
     Coverage(CoverageFacts),
     /// The split that the offline evaluation has made of data that only this run has.
     Split(SplitFacts),
-    /// What came of the commands that the README gives, in their order.
-    Commands(Vec<StageEnd>),
+    /// What came of the commands that the README gives.
+    Commands {
+        /// The end of each, in their order.
+        stages: Vec<StageEnd>,
+    },
     /// What the team says it has found in the log, beside what is there.
     Claims(ClaimFacts),
     /// The team's report on an experiment, as it stands in the repository.

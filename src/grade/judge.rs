@@ -95,7 +95,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Files(facts) => parts.told.files = Some(facts),
             Item::Coverage(facts) => parts.told.coverage = Some(facts),
             Item::Split(facts) => parts.told.split = Some(facts),
-            Item::Commands(stages) => parts.told.commands = Some(stages),
+            Item::Commands { stages } => parts.told.commands = Some(stages),
             Item::Experiment(text) => parts.told.experiment = Some(text),
             Item::Finished { duration_s } => {
                 parts.duration_s = *duration_s;

@@ -402,7 +402,8 @@ fn run_further(
     if wanted.commands {
         (tools.progress)("running the commands of its README");
         let stages = observe::commands(place, limits, tools)?;
-        bundle.append(&Item::Commands(stages.ok_or(MeasureError::Interrupted)?))?;
+        let stages = stages.ok_or(MeasureError::Interrupted)?;
+        bundle.append(&Item::Commands { stages })?;
     }
     // What follows has a sandbox of its own, and one holds as much memory as two should.
     if let Some(sandbox) = &place.sandbox {

@@ -210,8 +210,8 @@ mod tests {
         let good = record().print();
         for (from, to) in [
             ("c.py", "../../c.py"),
-            ("a \\\"b\\\"/c.py", "/etc/passwd"),
-            ("a \\\"b\\\"/c.py", ".GIT/config"),
+            ("a \"b\"/c.py", "/etc/passwd"),
+            ("a \"b\"/c.py", ".GIT/config"),
             ("falcons", "../falcons"),
             ("\"m2\"", "\"final\""),
             ("flask", "flusk"),

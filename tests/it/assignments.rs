@@ -157,6 +157,7 @@ fn an_assignment_that_asks_no_service_is_checked_and_graded_without_one() {
                 command.current_dir(dir.path()).output().unwrap()
             };
             let output = reelworld(&["check", assignment, "--dir", "otters", "--json", "--out", "own"]);
+            assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
             let own: Json = serde_json::from_slice(&output.stdout).unwrap();
             let out = format!("run-{profile}-{assignment}");
             let output = reelworld(&["grade", assignment, "otters", "--trust", "--out", &out]);

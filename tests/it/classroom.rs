@@ -277,14 +277,17 @@ fn submissions_of_every_form_are_graded_kept_and_measured_again_on_demand() {
         &out,
         &[&words(&["--retry", "no_verdict"])[..], &all[..]].concat(),
     );
-    let now = ends(&out);
-    assert_eq!(now[6..], [("lost".to_owned(), "graded".to_owned())]);
+    // What could not be taken has no files to look at either, so that both are open in part.
+    let mut again = ends(&out)[6..].to_vec();
+    again.sort();
+    let graded = |name: &str| (name.to_owned(), "graded".to_owned());
+    assert_eq!(again, [graded("lost"), graded("slip")]);
     grade(
         &course,
         &out,
         &[&words(&["--only", "owls"])[..], &all[..]].concat(),
     );
-    assert_eq!(ends(&out)[7..], [("owls".to_owned(), "graded".to_owned())]);
+    assert_eq!(ends(&out)[8..], [graded("owls")]);
     assert!(
         fs::read_to_string(out.join("results.jsonl"))
             .unwrap()
@@ -307,7 +310,9 @@ fn a_submission_whose_time_is_over_is_told_apart_from_one_that_failed() {
         String::from_utf8_lossy(&output.stderr).contains("hangs: its 1 s are over"),
         "{output:?}"
     );
-    let found = verdicts(&out, "hangs");
+    let mut found = verdicts(&out, "hangs");
+    // What its files hold is read before, and told.
+    found.retain(|criterion, _| !criterion.starts_with("m1.report."));
     assert!(found.values().all(|verdict| verdict != "fail"), "{found:?}");
     assert_eq!(found["m1.service.starts"], "no_verdict");
     let wanted = [("hangs".to_owned(), "out_of_time".to_owned())];

