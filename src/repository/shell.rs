@@ -97,6 +97,9 @@ pub(super) fn test_commands(script: &str, own: &[String]) -> Vec<String> {
     found
 }
 
+/// Commands that test nothing, whatever a repository says.
+const IDLE: &[&str] = &["true", ":", "echo", "exit"];
+
 /// Whether a command is the repository's own for its tests, whichever Python of several it names.
 fn is_own(command: &[String], own: &[String]) -> bool {
     let program = |word: &str| {
@@ -111,7 +114,7 @@ fn is_own(command: &[String], own: &[String]) -> bool {
     else {
         return false;
     };
-    program(first) == program(own_first) && rest.starts_with(own_rest)
+    !IDLE.contains(&own_first.as_str()) && program(first) == program(own_first) && rest.starts_with(own_rest)
 }
 
 /// Splits a line into its commands, each with whether its failure is caught: `a && b || true` has two, the second caught.
@@ -271,6 +274,11 @@ fn is_script_of_tests(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_tests_nothing_is_no_test_even_if_the_repository_says_so() {
+        assert!(test_commands("pytest || true", &["true".to_owned()]).is_empty());
+    }
 
     fn own() -> Vec<String> {
         ["python3", "checks/all.py"].map(str::to_owned).to_vec()

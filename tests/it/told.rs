@@ -130,8 +130,11 @@ fn what_is_told_is_compared_with_what_is_so() {
     for (measure, (verdict, whole)) in &good {
         assert_eq!(verdict, "pass", "{measure}: {whole}");
     }
+    let mut otherwise: Vec<String> = Vec::new();
     for (measure, (verdict, whole)) in &bad {
-        assert_eq!(verdict, "fail", "{measure}: {whole}");
+        if verdict != "fail" {
+            otherwise.push(format!("{careless}, {measure}: not `fail`: {whole}"));
+        }
     }
     for (measure, (verdict, whole)) in &none {
         let wanted = match measure.as_str() {
@@ -146,14 +149,19 @@ fn what_is_told_is_compared_with_what_is_so() {
             "minors.unsuitable_share" => continue,
             _ => "fail",
         };
-        assert_eq!(verdict, wanted, "{measure}: {whole}");
+        if verdict != wanted {
+            otherwise.push(format!("{silent}, {measure}: not `{wanted}`: {whole}"));
+        }
     }
     let of_the_service = ["telemetry.", "provenance.", "experiment.s", "update.", "minors."];
     for (measure, (verdict, whole)) in &card(broken) {
         let open = of_the_service.iter().any(|begin| measure.starts_with(begin));
         let wanted = if open { "no_verdict" } else { "pass" };
-        assert_eq!(verdict, wanted, "{measure}: {whole}");
+        if verdict != wanted {
+            otherwise.push(format!("{broken}, {measure}: not `{wanted}`: {whole}"));
+        }
     }
+    assert!(otherwise.is_empty(), "{}", otherwise.join("\n"));
     // Which entries were found is for staff, in the evidence; the report has counts.
     let report = fs::read_to_string(out.join(honest).join("report.json")).unwrap();
     assert!(
