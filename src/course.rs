@@ -17,6 +17,7 @@ pub use calendar::{Calendar, Due, Live, Quirk, QuirkKind};
 pub use teams::Team;
 
 use crate::coursefile::{Document, Fault, Faults, Section};
+use crate::incident::{FILE as INCIDENTS, Incidents};
 use crate::release::ReleaseSpec;
 use crate::rubric::Rubric;
 use crate::sandbox::{Bounds, Limits};
@@ -200,6 +201,21 @@ impl CourseFiles {
     pub fn assignment(&self, milestone: &str) -> Result<(Assignment, Source), Faults> {
         let source = self.need(&format!("assignments/{milestone}/assignment.toml"))?;
         Ok((Assignment::parse(&source.name, &source.text)?, source))
+    }
+
+    /// Returns what goes wrong around a milestone's service, for a catalogue of so many movies; nothing where there is no such file.
+    ///
+    /// # Errors
+    /// All faults of its file.
+    pub fn incidents(&self, milestone: &str, movies: u32) -> Result<(Incidents, Option<Source>), Faults> {
+        let path = format!("assignments/{milestone}/{INCIDENTS}");
+        match self.read(&path)? {
+            None => Ok((Incidents::default(), None)),
+            Some(source) => Ok((
+                Incidents::parse(&source.name, &source.text, movies)?,
+                Some(source),
+            )),
+        }
     }
 
     /// Returns a rubric by its path.

@@ -111,7 +111,14 @@ impl Door {
     /// # Errors
     /// When the address cannot be had or the system gives no thread.
     pub fn open(address: SocketAddr, room: Arc<dyn Room>, clock: Clock) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        Self::on(TcpListener::bind(address)?, room, clock)
+    }
+
+    /// Opens a door where somebody listens already, such as a port inside of a sandbox.
+    ///
+    /// # Errors
+    /// When the listener cannot be used or the system gives no thread.
+    pub fn on(listener: TcpListener, room: Arc<dyn Room>, clock: Clock) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -99,6 +99,10 @@ pub enum Item {
     Telemetry(TelemetryFacts),
     /// A new model was brought into the running service, or was to be.
     Update(UpdateFacts),
+    /// An incident was run, or was to be.
+    Incident(IncidentFacts),
+    /// An attack on ratings reached the data, and the service learnt from it, or was to.
+    Attack(AttackFacts),
     /// The repository's own tests came to an end.
     Tests(StageEnd),
     /// What the repository's history tells.
@@ -258,6 +262,63 @@ pub struct UpdateFacts {
     pub after: Option<String>,
     /// The last lines of the command's output.
     pub log_tail: Vec<String>,
+}
+
+/// One incident while the service was asked.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct IncidentFacts {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// What happened, as a phrase.
+    pub what: String,
+    /// When it began, in seconds from the first request.
+    pub from_s: f64,
+    /// When it ended.
+    pub to_s: f64,
+    /// Until when the service was watched.
+    pub until_s: f64,
+    /// Why it could not be run, if it could not: never the team's fault.
+    pub fault: Option<String>,
+    /// What the service's own alert said, by moment; none where it has no alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<Vec<(f64, f64)>>,
+    /// The movie that was withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub movie: Option<String>,
+    /// How long it might still be recommended, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_s: Option<f64>,
+    /// What the service said when it was told of the withdrawal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+}
+
+/// An attack on ratings that reached a team's data; for staff, as it names the movie.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AttackFacts {
+    /// Why the attack could not be made, if it could not: never the team's fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// The movie that was pushed.
+    pub movie: String,
+    /// The number of accounts that pushed it.
+    pub accounts: u32,
+    /// How the update went that learnt from the attacked data.
+    pub update: StageEnd,
+    /// The model that the service named before.
+    pub model_before: Option<String>,
+    /// The model that it named afterwards.
+    pub model_after: Option<String>,
+    /// Of the users who were asked about, those who got a list before the update, and those who had the movie in it.
+    pub before: (u32, u32),
+    /// The same after the update.
+    pub after: (u32, u32),
+    /// The mean place of the movie in the lists that had it before; none where none had.
+    pub rank_before: Option<f64>,
+    /// The same after the update.
+    pub rank_after: Option<f64>,
 }
 
 /// What a team says it has found in the log, beside what is there.

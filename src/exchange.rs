@@ -12,6 +12,15 @@ pub enum Phase {
     Steady,
     /// The highest rate.
     Peak,
+    /// The ordinary rate while incidents are run: judged by itself, and no part of what the ordinary rate is judged by.
+    Incident,
+}
+
+impl Phase {
+    /// Tells whether what was asked in it counts for the measures of the ordinary and the highest rate.
+    pub fn is_measured(self) -> bool {
+        matches!(self, Self::Steady | Self::Peak)
+    }
 }
 
 /// Who asks.

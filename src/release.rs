@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::event::{Event, Record, SimTime};
 use crate::seed::{Branch, Key};
 use crate::sim::{Viewing, term_start, viewings};
-use crate::trouble::{Facts, LineFaults, Logged, Plan, Scene, Staged, Truth};
+use crate::trouble::{Facts, LineFaults, Logged, Plan, Scene, Staged, Trouble, Truth};
 use crate::world::{UserId, World};
 
 /// How much is released.
@@ -117,7 +117,22 @@ impl Release {
         if plan.is_empty() {
             return self;
         }
-        let branch = key.branch("trouble");
+        self.troubles = None;
+        self.told_with(world, key.branch("trouble"), plan)
+    }
+
+    /// Puts one more trouble into the log that is written; those that are in it already stay as they are, and lend it their luck.
+    #[must_use]
+    pub fn with_another(self, world: &World, key: &Key, trouble: Trouble) -> Self {
+        let (branch, mut plan) = match &self.troubles {
+            Some(troubles) => (troubles.branch.clone(), troubles.plan.clone()),
+            None => (key.branch("trouble"), Plan::default()),
+        };
+        plan.troubles.push(trouble);
+        self.told_with(world, branch, &plan)
+    }
+
+    fn told_with(mut self, world: &World, branch: Branch, plan: &Plan) -> Self {
         let mut histories: BTreeMap<UserId, Vec<Viewing>> = BTreeMap::new();
         for viewing in &self.viewings {
             histories.entry(viewing.user).or_default().push(*viewing);

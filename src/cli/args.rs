@@ -64,6 +64,8 @@ pub(super) enum Command {
     Starter(StarterCommand),
     /// Tells a team where its service stands; not a grade
     Check(Check),
+    /// Runs a milestone's incidents at once against one's own service, and tells how it responds to each
+    Drill(Drill),
     /// Grades submissions, a folder each
     Grade(Grade),
     /// Shows a finished or interrupted run again, from its evidence
@@ -309,6 +311,42 @@ pub(super) struct Check {
     #[arg(long, value_enum, value_name = "WHICH")]
     pub(super) replay: Option<Replay>,
     /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Runs incidents against one's own service.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld drill m2                        all incidents of milestone 2, one after the other
+  reelworld drill m2 --only api-outage      one of them, by its name in incidents.toml
+  reelworld drill m4 --service http://localhost:8082 --json
+
+For each incident: requests during it and after it, and those that went well; what was lost; when the
+service was well again; and when its own alert rose, if reelworld.toml names one.")]
+pub(super) struct Drill {
+    /// Milestone whose incidents are run
+    #[arg(default_value = "m2", value_name = "MILESTONE")]
+    pub(super) milestone: String,
+    /// Run this incident alone
+    #[arg(long, value_name = "NAME")]
+    pub(super) only: Option<String>,
+    /// Address of a service that is running already, instead of starting the one of this folder
+    #[arg(long, value_name = "URL")]
+    pub(super) service: Option<String>,
+    /// Team's repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(super) dir: PathBuf,
+    /// Folder of the company's released data; data/ in the repository if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Seed of the traffic
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub(super) seed: u64,
+    /// Folder for the evidence; .reelworld/drill-SEED in the repository if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Print how it responded as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

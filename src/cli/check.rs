@@ -104,7 +104,13 @@ fn ground(
         return Ok((Ground::Nothing, no_world(), dir.join("data")));
     }
     let data = data_folder(args, dir, out, files, ui)?;
-    let release = ReadRelease::read(&data).map_err(|error| {
+    let (ground, world) = ground_of(&data)?;
+    Ok((ground, world, data))
+}
+
+/// Reads released data: all that a student's own run knows of the world.
+pub(super) fn ground_of(data: &Path) -> Result<(Ground, WorldRef), Failure> {
+    let release = ReadRelease::read(data).map_err(|error| {
         Failure::usage(error.to_string())
             .hint("the starter came with this data; git restore data/ brings it back")
     })?;
@@ -115,11 +121,11 @@ fn ground(
         fingerprint: String::new(),
         practice: false,
     };
-    Ok((Ground::Released(release), world, data))
+    Ok((Ground::Released(release), world))
 }
 
 /// Finds the released data: what was named, the repository's own, or that of the practice world, made anew.
-fn data_folder(
+pub(super) fn data_folder(
     args: &Check,
     dir: &Path,
     out: &Path,

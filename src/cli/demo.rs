@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
 
@@ -86,7 +87,7 @@ pub(super) fn demo(
     };
     let reference = world_ref(&world, course.practice);
     let ground = Ground::Truth {
-        world: Box::new(world),
+        world: Arc::new(world),
         release,
     };
     let mut cards: Vec<Scorecard> = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{Grade, Report, ReportAudience, ReportFormat};
@@ -114,7 +115,7 @@ fn ground(
         .map_err(|error| Failure::machine(format!("cannot write `{}`: {error}", data.display())))?;
     let reference = world_ref(&world, course.practice);
     let ground = Ground::Truth {
-        world: Box::new(world),
+        world: Arc::new(world),
         release,
     };
     Ok((ground, reference))

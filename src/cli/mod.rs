@@ -8,6 +8,7 @@ mod class_run;
 mod course;
 mod demo;
 mod doctor;
+mod drill;
 mod exit;
 mod feedback;
 mod grade;
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::New(args) => course::new(&args, ui),
         Command::Starter(command) => starter::starter(&command, &files, ui, &stop, clock),
         Command::Check(args) => check::check(&args, &files, ui, &stop, clock),
+        Command::Drill(args) => drill::drill(&args, &files, ui, &stop, clock),
         Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
         Command::Report(args) => grade::report(&args, &files, ui),
         Command::Alike(args) => alike::alike(&args, &files, ui),

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::course::{Assignment, Course, CourseFiles};
 use crate::evidence::{self, Bundle, Manifest, sha256_hex, write_whole};
 use crate::grade::{Ground, Job, MEASURES, MeasureError, Subject, Tools, Turn, measure, scorecard};
+use crate::incident::Incidents;
 use crate::release::Release;
 use crate::report;
 use crate::rubric::Rubric;
@@ -24,6 +25,7 @@ use crate::world::World;
 #[derive(Debug)]
 pub(super) struct Milestone {
     pub(super) assignment: Assignment,
+    pub(super) incidents: Incidents,
     pub(super) assignment_sha256: String,
     pub(super) rubric: Rubric,
     pub(super) rubric_ref: RubricRef,
@@ -34,7 +36,12 @@ impl Milestone {
         let (assignment, source) = files.assignment(name).map_err(|faults| {
             Failure::from(faults).hint(format!("assignments: {}", files.assignments().join(", ")))
         })?;
-        let assignment_sha256 = sha256_hex(source.text.as_bytes());
+        // Another set of incidents is another measuring, as another workload is.
+        let movies = files.course()?.world.movies;
+        let (incidents, disturbing) = files.incidents(name, movies)?;
+        let mut asked = source.text;
+        asked.extend(disturbing.map(|source| source.text));
+        let assignment_sha256 = sha256_hex(asked.as_bytes());
         let (rubric, source) = files.rubric(&assignment.rubric, MEASURES)?;
         let sha256 = sha256_hex(source.text.as_bytes());
         let rubric_ref = RubricRef {
@@ -44,6 +51,7 @@ impl Milestone {
         };
         Ok(Self {
             assignment,
+            incidents,
             assignment_sha256,
             rubric,
             rubric_ref,
@@ -259,6 +267,7 @@ pub(super) fn run_by(run: Run<'_>, hands: Hands<'_>) -> Result<Scorecard, Failur
         subject: run.subject,
         ground: run.ground,
         assignment: &run.milestone.assignment,
+        incidents: &run.milestone.incidents,
         measures: run.milestone.rubric.measures(),
         data: run.data,
         seed: run.seed,

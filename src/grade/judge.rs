@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::attack::resilience;
 use super::fairness::{ATTRIBUTES, fairness, grouped, regret};
+use super::incidents::incidents;
 use super::measures::MEASURES;
 use super::newcomers::newcomers;
 use super::told::{self, Told};
 use crate::evidence::{
-    Bundle, CatalogueFacts, IsolationNote, Item, NewUserScore, StageEnd, TrafficEnd, UserScore,
+    AttackFacts, Bundle, CatalogueFacts, IncidentFacts, IsolationNote, Item, NewUserScore, StageEnd,
+    TrafficEnd, UserScore,
 };
 use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{accuracy_score, group_mean};
@@ -60,6 +63,8 @@ struct Parts<'a> {
     newcomers: Vec<&'a NewUserScore>,
     catalogue: Option<&'a CatalogueFacts>,
     told: Told<'a>,
+    incidents: Vec<&'a IncidentFacts>,
+    attack: Option<&'a AttackFacts>,
     duration_s: f64,
     finished: bool,
 }
@@ -89,6 +94,8 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Catalogue(facts) => parts.catalogue = Some(facts),
             Item::Telemetry(facts) => parts.told.telemetry = Some(facts),
             Item::Update(update) => parts.told.updates.push(update),
+            Item::Incident(facts) => parts.incidents.push(facts),
+            Item::Attack(facts) => parts.attack = Some(facts),
             Item::Tests(stage) => parts.told.tests = Some(stage),
             Item::Claims(claims) => parts.told.claims = Some(claims),
             Item::History(facts) => parts.told.history = Some(facts),
@@ -170,6 +177,16 @@ pub fn judge(bundle: &Bundle) -> Judged {
             told::minors(&parts.users, &mut findings);
             newcomers(&parts.newcomers, &mut findings);
         }
+        if let Some(facts) = parts.attack {
+            resilience(facts, &mut findings);
+        }
+        incidents(
+            &parts.incidents,
+            &parts.exchanges,
+            parts.traffic,
+            deadline_ns,
+            &mut findings,
+        );
         told::service(
             &parts.told,
             &parts.exchanges,
@@ -269,7 +286,7 @@ impl<'a> Run<'a> {
             .exchanges
             .iter()
             .copied()
-            .filter(|exchange| exchange.planned.phase != Phase::WarmUp)
+            .filter(|exchange| exchange.planned.phase.is_measured())
             .collect();
         let ours = counted.iter().filter(|exchange| exchange.is_ours()).count() as u64;
         let all = counted
@@ -813,7 +830,7 @@ fn figures(parts: &Parts<'_>, deadline_ms: u64) -> Figures {
     let phases = parts
         .phases
         .iter()
-        .filter(|(name, _, _)| name != "warm-up")
+        .filter(|(name, _, _)| ["steady", "peak"].contains(&name.as_str()))
         .map(|(name, from, to)| PhaseSpan {
             name: name.clone(),
             from_s: (from - begin_s).max(0.0),
@@ -829,7 +846,7 @@ fn figures(parts: &Parts<'_>, deadline_ms: u64) -> Figures {
     for exchange in parts
         .exchanges
         .iter()
-        .filter(|exchange| exchange.planned.phase != Phase::WarmUp)
+        .filter(|exchange| exchange.planned.phase.is_measured())
     {
         *outcomes.entry(exchange.outcome.label()).or_default() += 1;
     }

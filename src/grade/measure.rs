@@ -9,29 +9,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::asking::{Asked, ask_and_disturb, ask_around, beside, push};
+use super::beside::Beside;
 use super::evaluation::evaluate;
+use super::newcomers;
 use super::observe::{self, Wanted};
 use super::turn::{Kind, Stopped, Turn};
 use crate::clock::Clock;
 use crate::course::Assignment;
 use crate::evidence::{
     BundleError, CatalogueFacts, EnjoymentScore, IsolationNote, Item, Manifest, ObservedScore, StageEnd,
-    TrafficEnd, UserScore, Writer,
+    UserScore, Writer,
 };
 use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
+use crate::incident::Incidents;
 use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
 use crate::release::{ReadRelease, Release, groups};
 use crate::repository::{CoverageFacts, FileFacts, HistoryFacts, LookFor, Looks};
 use crate::sandbox::{
-    BuildEnd, CommandLine, Exit, Leash, Limits, Probe, Running, ServiceSpec, Start, StartFailure, Workplace,
-    build, start,
+    BuildEnd, CommandLine, Exit, Leash, Limits, ObserveSpec, Probe, Running, ServiceSpec, Start,
+    StartFailure, Workplace, build, start,
 };
 use crate::scorecard::RunKind;
 use crate::seed::Key;
-use crate::traffic::{
-    DriveOptions, Population, Sockets, Target, Workload, ask_once, drive, phases, schedule,
-};
+use crate::traffic::{Population, Sockets, Target, Workload, ask_once};
 use crate::world::{OF_AGE, Profile, UserId, World};
 
 /// What is measured.
@@ -58,7 +60,7 @@ pub enum Ground {
     /// The truth: the world, and what was released of it.
     Truth {
         /// The world.
-        world: Box<World>,
+        world: Arc<World>,
         /// The release.
         release: Release,
     },
@@ -91,7 +93,7 @@ impl Ground {
         }
     }
 
-    fn population(&self) -> Population {
+    pub(super) fn population(&self) -> Population {
         match self {
             Self::Truth { world, release } => {
                 let known: Vec<u32> = release.users.iter().map(|id| id.0).collect();
@@ -162,6 +164,8 @@ pub struct Job<'a> {
     pub ground: &'a Ground,
     /// What is asked.
     pub assignment: &'a Assignment,
+    /// What goes wrong while it is asked.
+    pub incidents: &'a Incidents,
     /// The measures that the rubric names: what goes beyond the traffic is looked at only if it is wanted.
     pub measures: BTreeSet<String>,
     /// The folder of the company's data, if a service is asked.
@@ -228,15 +232,27 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
         (Subject::Address(target), Some(workload)) => {
             // Where it tells of itself we do not know, so nothing of that is asked, and nothing is held against it.
             let answers = reach(job, target, &mut bundle)?;
+            let observe = ObserveSpec::default();
+            let asked = Asked {
+                target,
+                observe: &observe,
+                takedown: None,
+                company: None,
+                update: None,
+            };
             answers
-                .then(|| ask_all(job, workload, target, tools, &mut bundle))
+                .then(|| ask_and_disturb(job, workload, wanted, &asked, tools, &mut bundle))
                 .transpose()?
         }
         (Subject::Address(_), None) => None,
         (Subject::Repository(spec, place), _) => {
             look_at_files(job, wanted, (Some(spec), place), tools, &mut bundle)?;
+            let (company, place) = &beside(job, wanted, place, tools)?;
             let asked = match workload {
-                Some(workload) => run_service(job, workload, wanted, (spec, place), tools, &mut bundle)?,
+                Some(workload) => {
+                    let company = company.as_ref();
+                    run_service(job, workload, wanted, (spec, place, company), tools, &mut bundle)?
+                }
                 None => None,
             };
             run_tests(job, wanted, (Ok(spec), place), tools, &mut bundle)?;
@@ -293,10 +309,11 @@ fn look_at_files(
     if job.manifest.kind == RunKind::Grade {
         bundle.append(&Item::Isolation(isolation(place)))?;
     }
-    if let Ground::Truth { release, .. } = job.ground
+    if let Ground::Truth { world, release } = job.ground
         && wanted.claims
     {
-        bundle.append(&Item::Claims(observe::claims(&place.dir, release)))?;
+        let feedback = world.habits().feedback;
+        bundle.append(&Item::Claims(observe::claims(&place.dir, release, feedback)))?;
     }
     if wanted.conclusion {
         bundle.append(&observe::experiment(&place.dir))?;
@@ -323,7 +340,7 @@ fn run_service(
     job: &Job<'_>,
     workload: &Workload,
     wanted: Wanted,
-    (spec, place): (&ServiceSpec, &Workplace),
+    (spec, place, company): (&ServiceSpec, &Workplace, Option<&Beside>),
     tools: Tools<'_>,
     bundle: &mut Writer,
 ) -> Result<Option<Vec<Exchange>>, MeasureError> {
@@ -333,7 +350,19 @@ fn run_service(
     let asked = match booted {
         None => Ok(None),
         Some((target, running)) => {
-            let asked = ask_around(job, workload, wanted, &target, (spec, place), tools, bundle);
+            let asked = ask_around(
+                job,
+                workload,
+                wanted,
+                &target,
+                (spec, place, company),
+                tools,
+                bundle,
+            )
+            .and_then(|asked| {
+                push(job, wanted, &target, (spec, place), tools, bundle)?;
+                Ok(asked)
+            });
             bundle.append(&Item::End(end(running)))?;
             asked.map(Some)
         }
@@ -436,54 +465,6 @@ fn isolation(place: &Workplace) -> IsolationNote {
         details,
         weak: facts.weak.clone(),
     }
-}
-
-/// Asks the whole schedule, and before, meanwhile and after it what the service tells of itself.
-fn ask_around(
-    job: &Job<'_>,
-    workload: &Workload,
-    wanted: Wanted,
-    target: &Target,
-    (service, place): (&ServiceSpec, &Workplace),
-    tools: Tools<'_>,
-    bundle: &mut Writer,
-) -> Result<Vec<Exchange>, MeasureError> {
-    let spec = &service.observe;
-    let before = wanted
-        .metrics
-        .then(|| observe::scrape(target, spec))
-        .transpose()?;
-    let begin = tools.clock.elapsed();
-    let moments = workload.update_moments();
-    let (asked, updated) = std::thread::scope(|scope| {
-        let updates = wanted.updates.then(|| {
-            let limits = job.assignment.limits;
-            scope.spawn(move || observe::updates(service, place, target, limits, (&moments, begin), tools))
-        });
-        let asked = ask_all(job, workload, target, tools, bundle);
-        let updated = updates.map(|handle| {
-            handle
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("the thread of updates has panicked")))
-        });
-        (asked, updated)
-    });
-    for update in updated.transpose()?.into_iter().flatten() {
-        bundle.append(&Item::Update(update))?;
-    }
-    let exchanges = asked?;
-    if wanted.metrics || wanted.provenance || wanted.arms {
-        (tools.progress)("asking what it tells of itself");
-        let users: BTreeSet<u32> = exchanges
-            .iter()
-            .filter(|exchange| exchange.ids().is_some())
-            .filter_map(|exchange| exchange.planned.user)
-            .collect();
-        let users: Vec<u32> = users.into_iter().collect();
-        let facts = observe::telemetry(wanted, target, spec, before, (&users, place))?;
-        bundle.append(&Item::Telemetry(facts))?;
-    }
-    Ok(exchanges)
 }
 
 fn reach(job: &Job<'_>, target: &Target, bundle: &mut Writer) -> Result<bool, MeasureError> {
@@ -738,75 +719,6 @@ fn end(mut running: Running) -> StageEnd {
     }
 }
 
-/// Sends the whole schedule; every exchange goes into the bundle as it ends.
-fn ask_all(
-    job: &Job<'_>,
-    workload: &Workload,
-    target: &Target,
-    tools: Tools<'_>,
-    bundle: &mut Writer,
-) -> Result<Vec<Exchange>, MeasureError> {
-    let branch = Key::from_seed(job.seed).branch("traffic");
-    let plan = schedule(workload, &job.ground.population(), &branch);
-    let named = |phase: Phase| match phase {
-        Phase::WarmUp => "warm-up",
-        Phase::Steady => "steady",
-        Phase::Peak => "peak",
-    };
-    bundle.append(&Item::TrafficBegins {
-        planned: plan.len() as u32,
-        address: format!("http://{}", target.host),
-        phases: phases(workload)
-            .map(|(phase, from, to)| (named(phase).to_owned(), from, to))
-            .to_vec(),
-    })?;
-    let options = DriveOptions {
-        target: target.clone(),
-        deadline: job.assignment.deadline,
-        peak_rate: workload.peak.1.max(workload.steady.1),
-    };
-    let ids: std::collections::HashSet<String> = catalogue_ids(job.ground);
-    let mut exchanges: Vec<Exchange> = Vec::with_capacity(plan.len());
-    let mut told = 0;
-    let report = drive(&plan, &options, &ids, tools.clock, tools.stop, &mut |exchange| {
-        bundle.append(&Item::Exchange(exchange.clone()))?;
-        exchanges.push(exchange);
-        let tenth = exchanges.len() * 10 / plan.len().max(1);
-        if tenth > told {
-            told = tenth;
-            (tools.progress)(&format!("asking: {tenth}0 %"));
-        }
-        Ok::<(), MeasureError>(())
-    })?;
-    let (lateness_p50_ms, lateness_p99_ms, lateness_max_ms) = report.lateness_ms;
-    bundle.append(&Item::TrafficEnds(TrafficEnd {
-        dispatched: report.dispatched,
-        lateness_p50_ms,
-        lateness_p99_ms,
-        lateness_max_ms,
-        connections: report.connections,
-        stale_retries: report.stale_retries,
-        tainted: report.tainted,
-        interrupted: report.interrupted,
-    }))?;
-    if report.interrupted || tools.stop.load(Ordering::Relaxed) {
-        return Err(MeasureError::Interrupted);
-    }
-    exchanges.sort_by_key(|exchange| exchange.planned.seq);
-    Ok(exchanges)
-}
-
-fn catalogue_ids(ground: &Ground) -> std::collections::HashSet<String> {
-    match ground {
-        Ground::Truth { world, .. } => world
-            .movie_indices()
-            .map(|index| world.movie(index).id.clone())
-            .collect(),
-        Ground::Released(release) => release.movies.iter().cloned().collect(),
-        Ground::Nothing => std::collections::HashSet::new(),
-    }
-}
-
 /// Looks at what the asked users got: what it is worth to them, and what it says of the catalogue.
 fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<(), MeasureError> {
     // Users asked twice or more in the steady phase; the first valid answer counts, none at all is an empty list.
@@ -860,7 +772,7 @@ fn look(job: &Job<'_>, exchanges: &[Exchange], bundle: &mut Writer) -> Result<()
                     unsuitable: (person.age < OF_AGE).then(|| unsuitable(world, exchanges, *user)),
                 }))?;
             }
-            for score in super::newcomers::scores(world, release, exchanges) {
+            for score in newcomers::scores(world, release, exchanges) {
                 bundle.append(&Item::NewUser(score))?;
             }
             facts.size = world.spec().movies;

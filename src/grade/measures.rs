@@ -186,6 +186,31 @@ pub const MEASURES: &[MeasureInfo] = &[
         "share",
         "of the requests due while models changed, those that failed",
     ),
+    census(
+        "incidents.answered_share",
+        "share",
+        "of the requests during an incident, those that went well, in the incident where they are fewest",
+    ),
+    census(
+        "incidents.after_share",
+        "share",
+        "of the requests after an incident, those that went well, in the incident where they are fewest",
+    ),
+    census(
+        "incidents.noticed_share",
+        "share",
+        "of the incidents, those that raised the service's own alert",
+    ),
+    truth_census(
+        "attack.reach_rise",
+        "share",
+        "how much larger the share of lists with a pushed movie is once the service has learnt from attacked data",
+    ),
+    census(
+        "takedown.obeyed_share",
+        "share",
+        "of the lists after the grace, those without the movie that was withdrawn",
+    ),
     fact(
         "repository.tests_pass",
         "the repository's own tests run, are at least one, and pass",

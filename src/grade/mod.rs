@@ -1,9 +1,13 @@
 //! Grading: measure a submission into a bundle of evidence, then decide from the bundle alone.
 
+mod asking;
+mod attack;
+mod beside;
 mod evaluation;
 mod fairness;
 mod files;
 mod given;
+mod incidents;
 mod judge;
 mod measure;
 mod measures;
@@ -15,6 +19,7 @@ mod told;
 mod turn;
 
 pub use given::lists_given;
+pub use incidents::{responses, told as told_of_incident};
 pub use judge::{Judged, judge, scorecard};
 pub use measure::{Ground, Job, MeasureError, Subject, Tools, boot, measure};
 pub use measures::{MEASURES, info};

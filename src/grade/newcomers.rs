@@ -15,12 +15,17 @@ const K: usize = 20;
 /// The most users who are looked at: as many tell the share to a few hundredths, and each takes the whole catalogue's worth.
 const MOST: usize = 1_000;
 
-/// Returns what the first valid list of each asked user without history is worth; who got none has an empty list.
+/// Returns what the first valid list of each asked user without history is worth; who got none at the ordinary
+/// rate has an empty list.
 pub(super) fn scores(world: &World, release: &Release, exchanges: &[Exchange]) -> Vec<NewUserScore> {
     let mut asked: BTreeMap<u32, &[String]> = BTreeMap::new();
     for exchange in exchanges {
         let planned = &exchange.planned;
-        if planned.phase == Phase::WarmUp || planned.kind != RequestKind::New || exchange.is_ours() {
+        if !planned.phase.is_measured() || planned.kind != RequestKind::New || exchange.is_ours() {
+            continue;
+        }
+        // Whether lists come at the highest rate as well is told elsewhere; those that do are looked at.
+        if planned.phase == Phase::Peak && exchange.ids().is_none() {
             continue;
         }
         let Some(user) = planned.user else { continue };

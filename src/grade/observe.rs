@@ -15,12 +15,15 @@ use crate::evidence::{
 use crate::release::Release;
 use crate::repository::{PLACES, Versions, marked_blocks};
 use crate::sandbox::{CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build};
-use crate::telemetry::{Counted, EXPERIMENT, Selector, counted, parse_exposition};
+use crate::telemetry::{Counted, EXPERIMENT, Selector, counted, parse_exposition, total};
 use crate::traffic::{Target, fetch};
 use crate::trouble::{Agreement, FINDINGS, compare, parse_claims};
+use crate::world::Feedback;
 
 /// The time that one question about the service itself may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The time that a look at an alert may take: the next one is due then.
+const ALERT_PATIENCE: Duration = Duration::from_millis(400);
 /// How often we look whether the moment of an update has come, or the run is to stop.
 const LOOK: Duration = Duration::from_millis(20);
 /// The most bytes of a page of metrics: a client library's default page is a hundredth of it.
@@ -55,6 +58,8 @@ pub(super) struct Wanted {
     pub(super) coverage: bool,
     pub(super) split: bool,
     pub(super) commands: bool,
+    pub(super) incidents: bool,
+    pub(super) attack: bool,
 }
 
 impl Wanted {
@@ -77,6 +82,13 @@ impl Wanted {
             coverage: any(&["repository.coverage_share"]),
             split: any(&["evaluation.leak_share"]),
             commands: any(&["readme.commands_share"]),
+            incidents: any(&[
+                "incidents.answered_share",
+                "incidents.after_share",
+                "incidents.noticed_share",
+                "takedown.obeyed_share",
+            ]),
+            attack: any(&["attack.reach_rise"]),
         }
     }
 }
@@ -124,6 +136,24 @@ pub(super) fn scrape(target: &Target, spec: &ObserveSpec) -> io::Result<Scrape> 
             .collect(),
         fault: None,
     })
+}
+
+/// Returns what the service's own alert says, as the sum of the series that it names; none where the page or the alert is not to be had.
+pub(super) fn alert(target: &Target, spec: &ObserveSpec) -> io::Result<Option<f64>> {
+    let (Some(path), Some(alerts)) = (&spec.metrics, &spec.alerts) else {
+        return Ok(None);
+    };
+    let (Ok(selector), Ok((200, page))) = (
+        Selector::parse(alerts),
+        fetch(target, path, ALERT_PATIENCE, METRICS_BYTES)?,
+    ) else {
+        return Ok(None);
+    };
+    let samples = String::from_utf8(page)
+        .ok()
+        .and_then(|text| parse_exposition(&text).ok())
+        .unwrap_or_default();
+    Ok(total(&samples, &selector))
 }
 
 /// Asks for the versions behind the lists of some users.
@@ -263,6 +293,14 @@ pub(super) fn telemetry(
     Ok(facts)
 }
 
+/// Returns the model that the service names, if it does.
+pub(super) fn model(target: &Target, spec: &ObserveSpec) -> io::Result<Option<String>> {
+    match &spec.provenance {
+        Some(path) => Ok(named(target, &ObserveSpec::path_for(path, 1), 1, None)?.model),
+        None => Ok(None),
+    }
+}
+
 /// Brings new models into the running service while it is asked: at each of some moments, in seconds from the first request.
 pub(super) fn updates(
     spec: &ServiceSpec,
@@ -279,12 +317,7 @@ pub(super) fn updates(
         }]);
     };
     let now = || (tools.clock.elapsed().saturating_sub(begin)).as_secs_f64();
-    let model = || -> io::Result<Option<String>> {
-        match &spec.observe.provenance {
-            Some(path) => Ok(named(target, &ObserveSpec::path_for(path, 1), 1, None)?.model),
-            None => Ok(None),
-        }
-    };
+    let model = || model(target, &spec.observe);
     let mut place = place.clone();
     place
         .env
@@ -454,7 +487,7 @@ fn count_in(line: &str) -> Option<u64> {
 }
 
 /// Reads what the team says it has found and compares it with what was put into the log.
-pub(super) fn claims(dir: &Path, release: &Release) -> ClaimFacts {
+pub(super) fn claims(dir: &Path, release: &Release, feedback: Feedback) -> ClaimFacts {
     let faulty = |faults: String| ClaimFacts {
         faults: Some(faults),
         ..ClaimFacts::default()
@@ -467,7 +500,7 @@ pub(super) fn claims(dir: &Path, release: &Release) -> ClaimFacts {
         Ok(claims) => claims,
         Err(faults) => return faulty(faults.to_string()),
     };
-    let compared = compare(&claims, release.truths(), release.end().seconds());
+    let compared = compare(&claims, release.truths(), feedback, release.end().seconds());
     let mut details: Vec<String> = compared
         .claims
         .iter()

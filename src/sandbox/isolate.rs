@@ -186,6 +186,11 @@ impl Isolation {
     }
 }
 
+/// Where data is, inside, that comes while a service runs.
+pub const NEWER_DATA: &str = "/newer-data";
+/// How many connections wait at a listener until somebody takes them, as the standard library has it.
+#[cfg(target_os = "linux")]
+const BACKLOG: i32 = 128;
 /// Where the system's programs are, inside.
 const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// What every refusal ends with.
@@ -239,12 +244,26 @@ impl Sandbox {
     /// Returns another sandbox of the same submission, in which other data is seen; it begins with the first command.
     pub fn with_data(&self, data: &Path) -> Arc<Self> {
         let mut plan = self.plan.clone();
-        plan.binds.retain(|(_, inside)| inside != walls::DATA);
+        plan.binds
+            .retain(|(_, inside)| inside != walls::DATA && inside != NEWER_DATA);
         plan.binds.push((data.to_owned(), walls::DATA.to_owned()));
+        self.like(plan, self.outlets.clone())
+    }
+
+    /// Returns another sandbox of the same submission that reaches more of the company: outlets, and a folder whose files may come
+    /// while it runs, read-only. It begins with the first command.
+    pub fn with_company(&self, outlets: Vec<Outlet>, newer_data: Option<&Path>) -> Arc<Self> {
+        let mut plan = self.plan.clone();
+        plan.binds
+            .extend(newer_data.map(|folder| (folder.to_owned(), NEWER_DATA.to_owned())));
+        self.like(plan, self.outlets.iter().cloned().chain(outlets).collect())
+    }
+
+    fn like(&self, plan: Plan, outlets: Vec<Outlet>) -> Arc<Self> {
         Arc::new(Self {
             plan,
             dir: self.dir.clone(),
-            outlets: self.outlets.clone(),
+            outlets,
             clock: self.clock,
             facts: self.facts.clone(),
             session: Mutex::new(None),
@@ -256,7 +275,7 @@ impl Sandbox {
         let open = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
         for listener in open.iter().flat_map(|open| &open.listeners) {
             // Whoever waits for somebody to connect is told that nobody will.
-            shut(listener);
+            drop(shut(listener));
         }
     }
 
@@ -290,6 +309,11 @@ impl Sandbox {
         Ok(session)
     }
 
+    /// Tells whether a port of the inside is the company's, not one that a program there listens on.
+    pub(super) fn is_outlet(&self, port: u16) -> bool {
+        self.outlets.iter().any(|outlet| outlet.port == port)
+    }
+
     pub(super) fn output_mib_s(&self) -> u32 {
         self.plan.bounds.output_mib_s
     }
@@ -301,13 +325,41 @@ impl Drop for Sandbox {
     }
 }
 
+/// Has a listener of a sandbox's inside refuse connections, whoever else holds it.
+///
+/// # Errors
+/// When the system refuses.
 #[cfg(target_os = "linux")]
-fn shut(listener: &TcpListener) {
-    let _ended = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
+pub fn shut(listener: &TcpListener) -> io::Result<()> {
+    rustix::net::shutdown(listener, rustix::net::Shutdown::Both).map_err(io::Error::from)
 }
 
+/// Has a listener that refused connections take them again: a socket that was shut keeps its port.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(target_os = "linux")]
+pub fn reopen(listener: &TcpListener) -> io::Result<()> {
+    rustix::net::listen(listener, BACKLOG).map_err(io::Error::from)
+}
+
+/// Without sandboxes there are no listeners of their inside.
+///
+/// # Errors
+/// Always.
 #[cfg(not(target_os = "linux"))]
-fn shut(_listener: &TcpListener) {}
+pub fn shut(_listener: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Without sandboxes there are no listeners of their inside.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn reopen(_listener: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
 
 fn facts(version: &str, session: &Session, unseen: &[String]) -> IsolationFacts {
     let held = session.held();

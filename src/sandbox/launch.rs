@@ -289,6 +289,7 @@ enum By {
         told: Receiver<String>,
     },
     Sandbox {
+        sandbox: Arc<Sandbox>,
         session: Arc<Session>,
         id: u32,
     },
@@ -308,7 +309,8 @@ impl Held {
                 let (reader, writer) = io::pipe()?;
                 tail.drain(reader, Some(u64::from(sandbox.output_mib_s()) << 20), clock);
                 let id = session.start(words, &place.env, writer.as_fd())?;
-                By::Sandbox { session, id }
+                let sandbox = Arc::clone(sandbox);
+                By::Sandbox { sandbox, session, id }
             }
             None => leashed(words, place, leash, &tail, clock)?,
         };
@@ -324,10 +326,10 @@ impl Held {
     fn listening(&self, asked: u16) -> Vec<u16> {
         match &self.by {
             By::Leash { child, .. } => listening(child.id(), asked),
-            By::Sandbox { session, .. } => session
+            By::Sandbox { session, sandbox, .. } => session
                 .ports()
                 .into_iter()
-                .filter(|port| *port != asked)
+                .filter(|port| *port != asked && !sandbox.is_outlet(*port))
                 .collect(),
         }
     }
@@ -341,7 +343,7 @@ impl Held {
                     // A leash that told nothing was killed: as if the command had been.
                     Exit::from_line(&line).unwrap_or(Exit::Signalled(9))
                 }),
-                By::Sandbox { session, id } => session.poll(*id),
+                By::Sandbox { session, id, .. } => session.poll(*id),
             };
         }
         self.exit
@@ -349,7 +351,7 @@ impl Held {
 
     /// Ends the tree and waits until it has ended.
     fn end(&mut self) -> Exit {
-        if let By::Sandbox { session, id } = &self.by {
+        if let By::Sandbox { session, id, .. } = &self.by {
             let exit = session.end(*id);
             self.tail.settle(self.clock);
             return *self.exit.get_or_insert(exit);

@@ -18,7 +18,9 @@ mod probe;
 mod spec;
 
 pub use bounds::Bounds;
-pub use isolate::{Isolation, IsolationFacts, Outlet, Refusal, Sandbox, Serve, Surroundings};
+pub use isolate::{
+    Isolation, IsolationFacts, NEWER_DATA, Outlet, Refusal, Sandbox, Serve, Surroundings, reopen, shut,
+};
 pub use isolation::{run_inside, run_keeper};
 pub use launch::{BuildEnd, Limits, Probe, Running, Start, StartFailure, Workplace, build, free_port, start};
 pub use leash::{Exit, Leash, run_leash};

@@ -66,6 +66,8 @@ pub struct ServiceSpec {
     pub env: BTreeMap<String, String>,
     /// What to run to bring a new model into the running service.
     pub update: Option<CommandLine>,
+    /// The path by which the company tells the service that a movie is withdrawn, with `{movie}` in the movie's place.
+    pub takedown: Option<String>,
     /// What to run to test the repository.
     pub tests: Option<CommandLine>,
     /// Where the tests write their report of coverage; none where tools do by themselves.
@@ -96,6 +98,8 @@ pub struct ObserveSpec {
     pub requests: Option<String>,
     /// The histogram of latency in seconds, as a selector.
     pub latency: Option<String>,
+    /// The service's own alert, as a selector on the page of metrics: it rises when something is wrong.
+    pub alerts: Option<String>,
     /// The path that names the versions behind a user's list, with `{user}` in the user's place.
     pub provenance: Option<String>,
     /// The path that names a user's arm of the experiment, with `{user}` in the user's place.
@@ -109,10 +113,17 @@ impl ObserveSpec {
     pub fn path_for(path: &str, user: u32) -> String {
         path.replace(USER, &user.to_string())
     }
+
+    /// Returns a path with a movie in the place of `{movie}`; ids hold nothing that a path could not.
+    pub fn path_for_movie(path: &str, movie: &str) -> String {
+        path.replace(MOVIE, movie)
+    }
 }
 
 /// Where a path names the user.
 const USER: &str = "{user}";
+/// Where a path names the movie.
+const MOVIE: &str = "{movie}";
 
 impl ServiceSpec {
     /// Reads a `reelworld.toml`.
@@ -181,6 +192,7 @@ fn read(service: &Section<'_>) -> Option<ServiceSpec> {
         ready,
         env,
         update: command(service, "update"),
+        takedown: path_naming(service, "takedown", MOVIE),
         tests: None,
         coverage: None,
         evaluation: None,
@@ -216,24 +228,29 @@ fn inside(section: &Section<'_>, key: &str) -> Option<String> {
     None
 }
 
+/// Reads a path of the service.
+fn path(section: &Section<'_>, key: &str) -> Option<String> {
+    let path = section.text(key)?;
+    if path.starts_with('/') {
+        return Some(path);
+    }
+    section.fault_at(key, format!("`{key}` must be a path that begins with `/`"), None);
+    None
+}
+
+/// Reads a path that names a user or a movie.
+fn path_naming(section: &Section<'_>, key: &str, what: &str) -> Option<String> {
+    let path = path(section, key)?;
+    if path.contains(what) {
+        return Some(path);
+    }
+    let noun = what.trim_matches(['{', '}']);
+    let hint = format!("write `{what}` where the {noun} stands: \"/{key}/{what}\"");
+    section.fault_at(key, format!("`{key}` names no {noun}"), Some(hint));
+    None
+}
+
 fn read_observe(section: &Section<'_>) -> ObserveSpec {
-    let path = |key: &str| {
-        let path = section.text(key)?;
-        if path.starts_with('/') {
-            return Some(path);
-        }
-        section.fault_at(key, format!("`{key}` must be a path that begins with `/`"), None);
-        None
-    };
-    let path_of_user = |key: &str| {
-        let path = path(key)?;
-        if path.contains(USER) {
-            return Some(path);
-        }
-        let hint = format!("write `{USER}` where the user's number stands: \"/{key}/{USER}\"");
-        section.fault_at(key, format!("`{key}` names no user"), Some(hint));
-        None
-    };
     let mut arms = BTreeMap::new();
     if let Some(table) = section.table("arms") {
         for arm in table.keys() {
@@ -252,11 +269,12 @@ fn read_observe(section: &Section<'_>) -> ObserveSpec {
         }
     }
     ObserveSpec {
-        metrics: path("metrics"),
+        metrics: path(section, "metrics"),
         requests: section.text("requests"),
         latency: section.text("latency"),
-        provenance: path_of_user("provenance"),
-        experiment: path_of_user("experiment"),
+        alerts: section.text("alerts"),
+        provenance: path_naming(section, "provenance", USER),
+        experiment: path_naming(section, "experiment", USER),
         arms,
     }
 }
@@ -317,6 +335,14 @@ mod tests {
         assert!(
             faults.contains("`train` must be the path of a file in the repository"),
             "{faults}"
+        );
+
+        let text = "[service]\nstart = 'a'\ntakedown = '/gone/{movie}'\n[observability]\nmetrics = '/m'\nalerts = 'alerts_firing'\n";
+        let spec = ServiceSpec::parse(FILE, text).unwrap();
+        assert_eq!(spec.observe.alerts.as_deref(), Some("alerts_firing"));
+        assert_eq!(
+            ObserveSpec::path_for_movie(spec.takedown.as_deref().unwrap(), "jaws+1975"),
+            "/gone/jaws+1975"
         );
 
         let text = "[service]\nstart = 'a'\n[tests]\n[observability]\nmetrics = 'metrics'\nprovenance = '/v'\narms = { A = 0.9 }\n";

@@ -68,6 +68,7 @@ pub fn schedule(workload: &Workload, population: &Population, branch: &Branch) -
             Phase::WarmUp => workload.warmup.1,
             Phase::Steady => workload.steady.1,
             Phase::Peak => workload.peak.1,
+            Phase::Incident => continue,
         };
         arrive(&mut times, (from, to), rate, &mut |time| {
             arrivals.push((time, phase));
@@ -104,6 +105,73 @@ pub fn schedule(workload: &Workload, population: &Population, branch: &Branch) -
                 path,
                 user,
             }
+        })
+        .collect()
+}
+
+/// Requests that an incident adds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burst {
+    /// When they begin, in seconds from the first request.
+    pub from_s: f64,
+    /// When they end.
+    pub to_s: f64,
+    /// How many a second.
+    pub rate: f64,
+    /// Who sends them.
+    pub kind: RequestKind,
+}
+
+/// Decides the requests of the phase of incidents, which follows the others: the ordinary ones between two moments, with no odd
+/// ones among them, and on top what incidents add. `first` is the place in the schedule of the first.
+pub fn incident_schedule(
+    (from_s, to_s): (f64, f64),
+    bursts: &[Burst],
+    workload: &Workload,
+    population: &Population,
+    branch: &Branch,
+    first: u32,
+) -> Vec<Planned> {
+    let plain = Workload {
+        odd_share: 0.0,
+        ..*workload
+    };
+    let mut times = branch.branch("incidents").at(0);
+    let mut who = branch.branch("incidents who").at(0);
+    let mut all: Vec<(f64, RequestKind, String, Option<u32>)> = Vec::new();
+    let mut moments = Vec::new();
+    arrive(&mut times, (from_s, to_s), workload.steady.1, &mut |time| {
+        moments.push(time);
+    });
+    for time in moments.drain(..) {
+        let (kind, path, user) = ask(&mut who, Phase::Incident, &plain, population);
+        all.push((time, kind, path, user));
+    }
+    for burst in bursts {
+        arrive(&mut times, (burst.from_s, burst.to_s), burst.rate, &mut |time| {
+            moments.push(time);
+        });
+        for time in moments.drain(..) {
+            let (kind, path, user) = if burst.kind == RequestKind::Odd {
+                let path = format!("/recommend/{}", odd_id(&mut who, population.max_user));
+                (RequestKind::Odd, path, None)
+            } else {
+                ask(&mut who, Phase::Incident, &plain, population)
+            };
+            all.push((time, kind, path, user));
+        }
+    }
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.truncate(MOST);
+    all.into_iter()
+        .zip(first..)
+        .map(|((time, kind, path, user), seq)| Planned {
+            seq,
+            intended_ns: (time * 1e9).round() as u64,
+            phase: Phase::Incident,
+            kind,
+            path,
+            user,
         })
         .collect()
 }
@@ -256,6 +324,32 @@ mod tests {
             *asked.entry(user).or_default() += 1;
         }
         assert!(asked.values().filter(|times| **times >= 2).count() >= 300);
+    }
+
+    #[test]
+    fn incidents_add_to_the_ordinary_rate_and_to_nothing_else() {
+        let burst = Burst {
+            from_s: 45.0,
+            to_s: 50.0,
+            rate: 100.0,
+            kind: RequestKind::Odd,
+        };
+        let branch = Key::from_seed(1).branch("traffic");
+        let plan = incident_schedule((41.0, 61.0), &[burst], &workload(), &population(), &branch, 700);
+        assert!(plan.iter().zip(700..).all(|(planned, seq)| planned.seq == seq));
+        assert!(
+            plan.windows(2)
+                .all(|pair| pair[0].intended_ns <= pair[1].intended_ns)
+        );
+        let odd: Vec<f64> = plan
+            .iter()
+            .filter(|planned| planned.kind == RequestKind::Odd)
+            .map(|planned| planned.intended_ns as f64 / 1e9)
+            .collect();
+        assert!((odd.len() as f64 - 500.0).abs() < 80.0);
+        assert!(odd.iter().all(|at| (45.0..50.0).contains(at)));
+        assert!(((plan.len() - odd.len()) as f64 - 800.0).abs() < 100.0);
+        assert!(plan.iter().all(|planned| planned.phase == Phase::Incident));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::read::KINDS;
 use super::truth::Truth;
 use crate::coursefile::{Document, Faults, Section};
 use crate::event::SimTime;
+use crate::world::{Feedback, Strength};
 
 /// The name of the file in a repository.
 pub const FINDINGS: &str = "findings.toml";
@@ -43,7 +44,13 @@ pub struct Claim {
     pub movies: Vec<String>,
     /// The accounts that it is about.
     pub users: Vec<u32>,
+    /// Of a feedback loop, what it does to viewers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
 }
+
+/// The kind of a finding that is about the company and not about a log: lists act back on viewers.
+const LOOP: &str = "feedback_loop";
 
 /// What a team says it has found, read from a [`FINDINGS`] file.
 ///
@@ -71,9 +78,17 @@ pub fn parse_claims(file: &str, text: &str) -> Result<Vec<Claim>, Faults> {
 }
 
 fn read(table: &Section<'_>) -> Option<Claim> {
-    let kinds = KINDS.map(|(kind, _)| (kind, kind));
+    let kinds: Vec<(&str, &str)> = KINDS
+        .iter()
+        .map(|(kind, _)| *kind)
+        .chain([LOOP])
+        .map(|kind| (kind, kind))
+        .collect();
     table.require("kind");
     let kind = table.choice("kind", &kinds);
+    if kind == Some(LOOP) {
+        return read_loop(table);
+    }
     table.require("from");
     let from_s = moment(table, "from");
     let until_s = moment(table, "until");
@@ -92,6 +107,24 @@ fn read(table: &Section<'_>) -> Option<Claim> {
         group: table.text("group"),
         movies: table.texts("movies"),
         users: users.into_iter().map(|user| user as u32).collect(),
+        effect: None,
+    })
+}
+
+/// Reads a finding about a feedback loop, which has an effect and no window: it is there all the time or not at all.
+fn read_loop(table: &Section<'_>) -> Option<Claim> {
+    let effects = Feedback::default().named().map(|(effect, _)| (effect, effect));
+    table.require("effect");
+    table.text("evidence");
+    let effect = table.choice("effect", &effects)?;
+    Some(Claim {
+        kind: LOOP.to_owned(),
+        from_s: 0,
+        until_s: None,
+        group: None,
+        movies: Vec::new(),
+        users: Vec::new(),
+        effect: Some(effect.to_owned()),
     })
 }
 
@@ -161,12 +194,29 @@ impl Comparison {
 
 /// Compares findings with the truth of a log that ends at a moment, in seconds of its own time.
 ///
-/// Entries that the log is too small to show are not wanted, and count as found where somebody found them all the same.
-pub fn compare(claims: &[Claim], truths: &[Truth], end_s: i64) -> Comparison {
+/// Entries that the log is too small to show are not wanted, and count as found where somebody found them all the same. So do
+/// feedback loops, as a log alone seldom shows one; a loop that the world does not have is a false claim.
+pub fn compare(claims: &[Claim], truths: &[Truth], feedback: Feedback, end_s: i64) -> Comparison {
     let mut taken: BTreeSet<usize> = BTreeSet::new();
+    let loops = feedback.named();
+    let mut looped: BTreeSet<&str> = BTreeSet::new();
     let claims = claims
         .iter()
         .map(|finding| {
+            if finding.kind == LOOP {
+                let there = loops
+                    .iter()
+                    .find(|(effect, _)| finding.effect.as_deref() == Some(effect))
+                    .filter(|(_, strength)| *strength != Strength::Off);
+                let (found, name) = match there {
+                    None => (Agreement::NoSuchKind, None),
+                    Some((effect, _)) if looped.insert(effect) => {
+                        (Agreement::Agrees, Some((*effect).to_owned()))
+                    }
+                    Some((effect, _)) => (Agreement::Repeated, Some((*effect).to_owned())),
+                };
+                return (finding.clone(), found, name);
+            }
             let judged =
                 truths
                     .iter()
@@ -198,7 +248,7 @@ pub fn compare(claims: &[Claim], truths: &[Truth], end_s: i64) -> Comparison {
             .filter(|(place, _)| !taken.contains(place))
             .map(|(_, truth)| truth.name.clone())
             .collect(),
-        findable: all().count() as u32,
+        findable: (all().count() + looped.len()) as u32,
     }
 }
 
@@ -283,8 +333,47 @@ mod tests {
 
     /// How far each finding of a file agrees with the truths.
     fn check(tables: &str, truths: &[Truth]) -> Vec<Agreement> {
-        let compared = compare(&claimed(tables), truths, time_of(END).unwrap());
+        let compared = compare(
+            &claimed(tables),
+            truths,
+            Feedback::default(),
+            time_of(END).unwrap(),
+        );
         compared.claims.iter().map(|(_, found, _)| *found).collect()
+    }
+
+    #[test]
+    fn a_loop_is_found_where_the_world_has_it_and_a_false_claim_where_it_has_not() {
+        use Agreement::{Agrees, NoSuchKind, Repeated};
+        let feedback = Feedback {
+            lock_in: Strength::Off,
+            ..Feedback::all(Strength::Mild)
+        };
+        let claims = claimed(
+            "[[finding]]\nkind = 'feedback_loop'\neffect = 'echo_chamber'\n[[finding]]\nkind = 'feedback_loop'\neffect = 'lock_in'\n\
+             [[finding]]\nkind = 'feedback_loop'\neffect = 'echo_chamber'\n",
+        );
+        let compared = compare(&claims, &[], feedback, 0);
+        let found: Vec<Agreement> = compared.claims.iter().map(|(_, found, _)| *found).collect();
+        assert_eq!(found, [Agrees, NoSuchKind, Repeated]);
+        // Nobody is asked for a loop, and whoever shows one has found one of one.
+        assert_eq!(
+            (compared.found(), compared.findable, compared.false_claims()),
+            (1, 1, 1)
+        );
+        assert_eq!(compare(&[], &[], feedback, 0).findable, 0);
+        let text = format!(
+            "schema = \"{SCHEMA}\"\n[[finding]]\nkind = 'feedback_loop'\neffect = 'ecko_chamber'\nfrom = '2026-01-01'\n"
+        );
+        let faults = parse_claims(FINDINGS, &text).unwrap_err().to_string();
+        assert!(
+            faults.contains("findings.toml:4:10: `effect` cannot be `ecko_chamber`"),
+            "{faults}"
+        );
+        assert!(
+            faults.contains("findings.toml:5:1: unknown key `from`"),
+            "{faults}"
+        );
     }
 
     #[test]
@@ -358,7 +447,12 @@ mod tests {
         ];
         let tables = "[[finding]]\nkind = 'missing'\nfrom = '2026-01-10'\n[[finding]]\nkind = 'missing'\nfrom = '2026-01-11'\n\
                       [[finding]]\nkind = 'bots'\nfrom = '2026-01-11'\n";
-        let compared = compare(&claimed(tables), &truths, time_of(END).unwrap());
+        let compared = compare(
+            &claimed(tables),
+            &truths,
+            Feedback::default(),
+            time_of(END).unwrap(),
+        );
         assert_eq!(
             (compared.found(), compared.false_claims()),
             (1, 1),
@@ -369,7 +463,7 @@ mod tests {
             (2, &["the duplicates".to_owned()][..])
         );
         assert_eq!(compared.claims[1].1, Agreement::Repeated);
-        let clean = compare(&claimed(tables), &[], time_of(END).unwrap());
+        let clean = compare(&claimed(tables), &[], Feedback::default(), time_of(END).unwrap());
         assert_eq!((clean.found(), clean.false_claims(), clean.findable), (0, 3, 0));
     }
 

@@ -15,6 +15,7 @@ mod golden_metrics;
 mod graded;
 mod habits;
 mod hostile;
+mod incidents;
 mod inspect;
 mod interrupt;
 mod isolation;

@@ -38,6 +38,7 @@ fn workplace(dir: &Path) -> Workplace {
 
 fn service(line: &str) -> ServiceSpec {
     ServiceSpec {
+        takedown: None,
         build: None,
         start: CommandLine::Shell(line.to_owned()),
         port: Port::Assigned,

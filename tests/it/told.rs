@@ -1,5 +1,5 @@
 //! What services and repositories tell of themselves, graded by the real program: one that tells what is so, one that does not,
-//! one that tells nothing, and one whose service does not start.
+//! one that believes everybody, one that tells nothing, and one whose service does not start.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,6 +53,14 @@ fn verdicts(report: &Path) -> BTreeMap<String, (String, String)> {
         .collect()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a sandbox may be missing on somebody's own machine, not where all is checked"
+)]
+fn must_have_a_sandbox() -> bool {
+    std::env::var_os("CI").is_some()
+}
+
 #[test]
 fn what_is_told_is_compared_with_what_is_so() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -64,7 +72,8 @@ fn what_is_told_is_compared_with_what_is_so() {
     fs::write(&file, text + TROUBLES).unwrap();
 
     let (honest, careless, silent, broken) = ("honest", "careless", "silent", "broken");
-    for name in [honest, careless] {
+    let gullible = "gullible";
+    for name in [honest, careless, gullible] {
         copy(&root.join("fixtures/told").join(name), &dir.path().join(name));
     }
     copy(&root.join("fixtures/services/popular"), &dir.path().join(silent));
@@ -115,24 +124,45 @@ fn what_is_told_is_compared_with_what_is_so() {
     assert!(text.contains(start));
     fs::write(&spec, text.replace(start, "start = [\"false\"]")).unwrap();
 
+    // They mostly wait for seconds to pass, so some are graded at once; the one that must not be late has little beside it.
     let out = dir.path().join("run");
-    let mut command = reelworld(&course);
-    command
-        .args(["grade", "told", "--trust", "--seed", "7", "--out"])
-        .arg(&out);
-    command.args([honest, careless, silent, broken].map(|name| dir.path().join(name)));
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let grade = |names: &[&str]| {
+        std::thread::scope(|scope| {
+            for name in names {
+                let (course, one, out) = (&course, dir.path().join(name), out.join(name));
+                scope.spawn(move || {
+                    let grade = |trust: &[&str]| {
+                        let mut command = reelworld(course);
+                        command.args(["grade", "told", "--seed", "7"]).args(trust);
+                        command.arg("--out").arg(&out).arg(&one).output().unwrap()
+                    };
+                    // The one that has all of it is graded as submissions are: in a sandbox, into which the company reaches.
+                    let mut output = grade(if *name == honest { &[] } else { &["--trust"] });
+                    if output.status.code() == Some(4) {
+                        assert!(!must_have_a_sandbox(), "no sandbox: {output:?}");
+                        eprintln!("SKIPPED, no sandbox here: `{name}` is graded without");
+                        output = grade(&["--trust"]);
+                    }
+                    let code = output.status.code();
+                    assert!(code.is_some_and(|code| [0, 1, 3].contains(&code)), "{output:?}");
+                });
+            }
+        });
+    };
+    grade(&[honest, broken]);
+    grade(&[careless, silent, gullible]);
 
-    let card = |name: &str| verdicts(&out.join(name).join("report.json"));
+    let card = |name: &str| verdicts(&out.join(name).join(name).join("report.json"));
     let (good, bad, none) = (card(honest), card(careless), card(silent));
-    assert_eq!(good.len(), 26);
+    assert_eq!(good.len(), 31);
+    // What a machine that is too busy can't tell, and says so.
+    let busy = |measure: &str, verdict: &str| measure.starts_with("incidents.") && verdict == "no_verdict";
     for (measure, (verdict, whole)) in &good {
-        assert_eq!(verdict, "pass", "{measure}: {whole}");
+        assert!(verdict == "pass" || busy(measure, verdict), "{measure}: {whole}");
     }
     let mut otherwise: Vec<String> = Vec::new();
     for (measure, (verdict, whole)) in &bad {
-        if verdict != "fail" {
+        if verdict != "fail" && !busy(measure, verdict) {
             otherwise.push(format!("{careless}, {measure}: not `fail`: {whole}"));
         }
     }
@@ -145,15 +175,31 @@ fn what_is_told_is_compared_with_what_is_so() {
             | "repository.credentials"
             | "report.words"
             | "report.described_share" => "no_verdict",
+            // It has no alert, and is not moved by anything.
+            "incidents.answered_share" | "incidents.after_share" => "pass",
             // This depends on the most popular list, not on what is told.
             "minors.unsuitable_share" => continue,
             _ => "fail",
         };
-        if verdict != wanted {
+        if verdict != wanted && !busy(measure, verdict) {
             otherwise.push(format!("{silent}, {measure}: not `{wanted}`: {whole}"));
         }
     }
-    let of_the_service = ["telemetry.", "provenance.", "experiment.s", "update.", "minors."];
+    // Who believes every rating has the pushed movie in every list.
+    let (verdict, whole) = &card(gullible)["attack.reach_rise"];
+    assert_eq!(verdict, "fail", "{whole}");
+    let pushed: Value = serde_json::from_str(whole).unwrap();
+    assert!(pushed["value"].as_f64().unwrap() > 0.9, "{whole}");
+    let of_the_service = [
+        "telemetry.",
+        "provenance.",
+        "experiment.s",
+        "update.",
+        "minors.",
+        "incidents.",
+        "takedown.",
+        "attack.",
+    ];
     for (measure, (verdict, whole)) in &card(broken) {
         let open = of_the_service.iter().any(|begin| measure.starts_with(begin));
         let wanted = if open { "no_verdict" } else { "pass" };
@@ -163,7 +209,7 @@ fn what_is_told_is_compared_with_what_is_so() {
     }
     assert!(otherwise.is_empty(), "{}", otherwise.join("\n"));
     // Which entries were found is for staff, in the evidence; the report has counts.
-    let report = fs::read_to_string(out.join(honest).join("report.json")).unwrap();
+    let report = fs::read_to_string(out.join(honest).join(honest).join("report.json")).unwrap();
     assert!(
         !report.contains("doubled"),
         "a report names an entry of the answer key"

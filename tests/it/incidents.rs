@@ -1,0 +1,188 @@
+//! Incidents and likeness through the real program: a drill against a service, and a class whose services are one.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use reelworld::evidence::{Item, Manifest, SCHEMA, Writer};
+use reelworld::exchange::{Exchange, Outcome, Phase, Planned, RequestKind};
+use reelworld::scorecard::{RubricRef, RunKind, WorldRef};
+use reelworld::seed::Key;
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn small(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+    command
+        .arg("--course")
+        .arg(root().join("fixtures/course"))
+        .args(words);
+    command
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_drill_tells_how_a_service_responds_and_leaves_the_rest_out() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["service.py", "base.py", "reelworld.toml", "update.py"] {
+        fs::copy(
+            root().join("fixtures/told/careless").join(name),
+            dir.path().join(name),
+        )
+        .unwrap();
+    }
+    let mut command = small(&["drill", "told", "--only", "rush", "--json", "--dir"]);
+    let output = command.arg(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let incidents = found["incidents"].as_array().unwrap();
+    assert_eq!(incidents.len(), 1);
+    let (rush, count) = (&incidents[0], |key: &str, part: &str| {
+        incidents[0][key][part].as_u64().unwrap()
+    });
+    assert_eq!(
+        (rush["name"].as_str(), &rush["could_not_be_run"]),
+        (Some("rush"), &Value::Null)
+    );
+    // Four times as many ask, and it answers none of them for some seconds.
+    assert!(count("during", "asked") > 60, "{rush}");
+    assert!(count("after", "well") < count("after", "asked") / 2, "{rush}");
+    assert!(rush["lost"].as_u64().unwrap() > 30, "{rush}");
+    assert_eq!(rush["recovered_s"], Value::Null, "{rush}");
+}
+
+#[test]
+fn a_drill_that_cannot_be_says_what_can() {
+    let output = small(&["drill", "told", "--only", "rash"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = told(&output);
+    assert!(
+        message.contains("no incident of a drill is called `rash`"),
+        "{message}"
+    );
+    assert!(message.contains("withdrawn, nonsense, rush"), "{message}");
+    let output = small(&["drill", "m1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        told(&output).contains("`m1` has no incident"),
+        "{}",
+        told(&output)
+    );
+}
+
+/// Writes the evidence of a run in which each user got a list.
+fn class_member(run: &Path, team: &str, list: impl Fn(u32) -> Vec<String>) {
+    let none = || RubricRef {
+        id: "m1".to_owned(),
+        version: "1".to_owned(),
+        sha256: String::new(),
+    };
+    let manifest = Manifest {
+        schema: SCHEMA.to_owned(),
+        tool: "0".to_owned(),
+        kind: RunKind::Grade,
+        milestone: "m1".to_owned(),
+        submission: team.to_owned(),
+        source: team.to_owned(),
+        commit: None,
+        identity: None,
+        left_out: Vec::new(),
+        rubric: none(),
+        world: WorldRef {
+            users: 100,
+            movies: 500,
+            profile: "classic".to_owned(),
+            fingerprint: String::new(),
+            practice: true,
+        },
+        seed: 7,
+        assignment_sha256: String::new(),
+        deadline_ms: 800,
+        machine: String::new(),
+        started_at: "2026-03-01T00:00:00Z".to_owned(),
+    };
+    let mut writer = Writer::begin(&run.join(team).join("evidence"), &manifest).unwrap();
+    for user in 0..100 {
+        let exchange = Exchange {
+            planned: Planned {
+                seq: user,
+                intended_ns: u64::from(user) * 1_000_000,
+                phase: Phase::Steady,
+                kind: RequestKind::Known,
+                path: format!("/recommend/{user}"),
+                user: Some(user),
+            },
+            dispatched_ns: 0,
+            sent_ns: Some(0),
+            finished_ns: 0,
+            outcome: Outcome::Answered { ids: list(user) },
+        };
+        writer.append(&Item::Exchange(exchange)).unwrap();
+    }
+    writer.finish(1.0).unwrap();
+}
+
+#[test]
+fn services_that_are_one_are_named_for_a_person_to_look_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = |team: u64| {
+        move |user: u32| {
+            let mut draws = Key::from_seed(team).branch("lists").at(u64::from(user));
+            (0..20).map(|_| format!("movie+{}", draws.below(500))).collect()
+        }
+    };
+    for (team, seed) in [("falcons", 1), ("otters", 2), ("borrowers", 2)] {
+        class_member(dir.path(), team, own(seed));
+    }
+    let output = small(&["alike"]).arg(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("1 of 3 pairs of 3 submissions"), "{text}");
+    assert!(
+        text.contains("borrowers and otters") && !text.contains("falcons"),
+        "{text}"
+    );
+    assert!(
+        text.contains("100 % of 100 users get the very same list"),
+        "{text}"
+    );
+    let output = small(&["alike", "--json"]).arg(dir.path()).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let flagged = report["pairs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|pair| pair["flagged"] == true);
+    assert_eq!(flagged.count(), 1);
+
+    // Two teams with the honest service, of which one has renamed everything: beyond an empty base all of it is the same.
+    let (a, b) = (dir.path().join("code/a"), dir.path().join("code/b"));
+    for to in [&a, &b, &dir.path().join("code/none")] {
+        fs::create_dir_all(to).unwrap();
+    }
+    let text = fs::read_to_string(root().join("fixtures/told/honest/base.py")).unwrap();
+    fs::write(a.join("base.py"), &text).unwrap();
+    fs::write(
+        b.join("shared.py"),
+        text.replace("seen", "watched").replace("lists", "tables"),
+    )
+    .unwrap();
+    let mut command = small(&["alike", "--json", "--base"]);
+    let output = command
+        .arg(dir.path().join("code/none"))
+        .arg("--code")
+        .args([&a, &b])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["pairs"][0]["flagged"], true, "{report}");
+
+    let output = small(&["alike"]).arg(dir.path().join("otters")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
