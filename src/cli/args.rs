@@ -1,5 +1,6 @@
 //! The command line: what may be said, and what each word means.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -152,6 +153,8 @@ pub(super) struct New {
   reelworld serve --state /var/lib/reelworld --pages 0.0.0.0:8090 --api 0.0.0.0:8080
   reelworld serve --state /var/lib/reelworld --store postgres://reelworld@localhost/reelworld
   reelworld serve --state rehearsal --at 2026-09-28T08:00 --speed 600   ten minutes a second
+  reelworld serve --state rehearsal --broker 127.0.0.1:9092              streams for clients of Kafka, without Kafka
+  reelworld serve --state /var/lib/reelworld --kafka kafka1:9092,kafka2:9092 --kafka-config client.properties
   reelworld serve --tokens                                  the address of each team's own page
 
 The teams are those of course.toml that have an address. Stop it with Ctrl-C or SIGTERM; however it ends, the next
@@ -178,6 +181,24 @@ pub(super) struct Serve {
     /// Stop after so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(super) stop_after: Option<f64>,
+    /// Serve the streams at this address to clients of Kafka, by a broker of our own for one machine
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) broker: Option<SocketAddr>,
+    /// Host that the broker tells its clients to come to; the one that is listened at if not given
+    #[arg(long, requires = "broker", value_name = "HOST")]
+    pub(super) advertise: Option<String>,
+    /// Carry the streams on to Apache Kafka: host:port, several with commas
+    #[arg(long, value_name = "SERVERS")]
+    pub(super) kafka: Option<String>,
+    /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
+    #[arg(long, requires = "kafka", value_name = "FILE")]
+    pub(super) kafka_config: Option<PathBuf>,
+    /// Partitions of a topic of Kafka that is made
+    #[arg(long, requires = "kafka", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) kafka_partitions: u32,
+    /// Copies of each
+    #[arg(long, requires = "kafka", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9))]
+    pub(super) kafka_replication: u32,
     /// Print the address of each team's own page, with its token, and end
     #[arg(long)]
     pub(super) tokens: bool,
@@ -402,14 +423,22 @@ Gradescope export it, stands for all of them.
 A submission is code that somebody else wrote, and building it is running it: each runs in a
 sandbox of its own, with its own files, processes and network, and bounds on all that it uses
 ([limits] of the assignment). Where this machine gives none, nothing is run, and `reelworld
-doctor` tells what is missing. --trust runs submissions as you; their cards say so.")]
+doctor` tells what is missing. --trust runs submissions as you; their cards say so.
+
+--live and --from-log grade what is deployed: the windows around a submission, for every [[team]] with
+an address, from the record of `serve`. Nothing is run and nobody is asked.
+
+  reelworld grade m1 --live --state /var/lib/reelworld --out runs/m1-live
+  reelworld grade m3 --from-log /var/lib/reelworld/streams --state /var/lib/reelworld --out runs/m3-log")]
 pub(super) struct Grade {
     /// Milestone to grade
     #[arg(value_name = "MILESTONE")]
     pub(super) milestone: String,
     /// Submissions: folders, archives, URL@COMMIT, or a folder of many
-    #[arg(required = true, value_name = "SUBMISSION")]
+    #[arg(required_unless_present_any = ["live", "from_log"], value_name = "SUBMISSION")]
     pub(super) submissions: Vec<String>,
+    #[command(flatten)]
+    pub(super) windows: Windows,
     /// Folder for evidence and reports
     #[arg(long, value_name = "RUN")]
     pub(super) out: PathBuf,
@@ -440,6 +469,29 @@ pub(super) struct Grade {
     /// Print the class as JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// From where windows around a submission are graded.
+#[derive(Debug, Args)]
+pub(super) struct Windows {
+    /// Grade the windows around the submission from the open company's store
+    #[arg(long, conflicts_with_all = ["submissions", "trust", "wheels", "resume", "retry", "from_log"])]
+    pub(super) live: bool,
+    /// Grade them from the streams: a folder of topics, or kafka://host:port
+    #[arg(long, value_name = "STREAMS", conflicts_with_all = ["submissions", "trust", "wheels", "resume", "retry"])]
+    pub(super) from_log: Option<String>,
+    /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
+    #[arg(long, requires = "from_log", value_name = "FILE")]
+    pub(super) kafka_config: Option<PathBuf>,
+    /// Folder that `serve` writes to, for --live and --from-log
+    #[arg(long, default_value = "reelworld-state", value_name = "DIR")]
+    pub(super) state: PathBuf,
+    /// Store of `serve`, where it is not in that folder
+    #[arg(long, value_name = "STORE")]
+    pub(super) store: Option<String>,
+    /// Moment of the submission; that of the milestone in the calendar if not given
+    #[arg(long, value_name = "TIME")]
+    pub(super) submitted: Option<String>,
 }
 
 /// What is measured again.
@@ -637,6 +689,9 @@ pub(super) struct LogWhat {
     /// Topic to read: its folder in an archive, or kafka://HOST:PORT/TOPIC
     #[arg(value_name = "TOPIC")]
     pub(super) place: String,
+    /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
+    #[arg(long, value_name = "FILE")]
+    pub(super) kafka_config: Option<PathBuf>,
     /// Event to begin with: start, end, its number, or the moment it was published as 2026-02-08T02:29:00Z
     #[arg(long, default_value = "start", value_name = "PLACE", value_parser = super::log::at)]
     pub(super) from: At,
@@ -666,6 +721,9 @@ pub(super) struct LogReplay {
     /// Topic to publish to: its folder in an archive, or kafka://HOST:PORT/TOPIC
     #[arg(long, value_name = "TOPIC")]
     pub(super) to: String,
+    /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
+    #[arg(long, value_name = "FILE")]
+    pub(super) kafka_config: Option<PathBuf>,
     /// Times as fast as it was; as fast as it can be if not given
     #[arg(long, value_name = "N", value_parser = speed)]
     pub(super) speed: Option<f64>,
@@ -691,7 +749,7 @@ pub(super) struct BrokerArgs {
     pub(super) archive: PathBuf,
     /// Address to listen at; port 0 takes one that is free
     #[arg(long, default_value = "127.0.0.1:9092", value_name = "ADDRESS")]
-    pub(super) listen: std::net::SocketAddr,
+    pub(super) listen: SocketAddr,
     /// Host that clients are told to come to; the one that is listened at if not given
     #[arg(long, value_name = "HOST")]
     pub(super) advertise: Option<String>,

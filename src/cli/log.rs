@@ -1,6 +1,9 @@
 //! `log cat|grep|replay` and `broker`: topics of the company's log, read, carried elsewhere, and served.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -56,6 +59,36 @@ pub(super) fn at(text: &str) -> Result<At, String> {
         .map_err(|_| format!("`{text}` is not start, end, a number or a moment as 2026-02-08T02:29:00Z"))
 }
 
+/// Reads settings of Kafka's client, as Kafka's own tools have them: a key and a value a line, `#` before what is said aside.
+pub(super) fn kafka_config(file: Option<&Path>) -> Result<BTreeMap<String, String>, Failure> {
+    let Some(file) = file else {
+        return Ok(BTreeMap::new());
+    };
+    let shown = file.display();
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("cannot read `{shown}`: {error}")))?;
+    let mut settings = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                settings.insert(key.trim().to_owned(), value.trim().to_owned());
+            }
+            // The line may hold a password: it is not repeated.
+            _ => faults.push(format!("{shown}:{}: no `key=value`", number + 1)),
+        }
+    }
+    if faults.is_empty() {
+        Ok(settings)
+    } else {
+        Err(Failure::usage(faults.join("\n")))
+    }
+}
+
 pub(super) fn failure(error: StreamError) -> Failure {
     let text = error.to_string();
     match error {
@@ -74,8 +107,9 @@ pub(super) fn failure(error: StreamError) -> Failure {
 
 /// Prints the events of a topic, or those that match.
 fn print(what: &LogWhat, pattern: Option<&Regex>, stop: &Stop, clock: Clock) -> Result<Exit, Failure> {
+    let client = kafka_config(what.kafka_config.as_deref())?;
     let mut reader = Place::parse(&what.place)
-        .and_then(|place| place.reader(clock))
+        .and_then(|place| place.with_client(&client).reader(clock))
         .map_err(failure)?;
     reader.seek(what.from).map_err(failure)?;
     let until = if what.follow {
@@ -127,8 +161,12 @@ fn print(what: &LogWhat, pattern: Option<&Regex>, stop: &Stop, clock: Clock) -> 
 
 /// Carries a topic elsewhere; begun again, it goes on where it was.
 fn replay(args: &LogReplay, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Exit, Failure> {
+    let client = kafka_config(args.kafka_config.as_deref())?;
     let (from, to) = (Place::parse(&args.place), Place::parse(&args.to));
-    let (from, to) = (from.map_err(failure)?, to.map_err(failure)?);
+    let (from, to) = (
+        from.map_err(failure)?.with_client(&client),
+        to.map_err(failure)?.with_client(&client),
+    );
     let mut reader = from.reader(clock).map_err(failure)?;
     let bounds = reader.bounds().map_err(failure)?;
     let mut publisher = to.publisher(bounds.start, clock).map_err(failure)?;
@@ -352,4 +390,30 @@ pub(super) fn broker(args: &BrokerArgs, ui: &Ui, stop: &Stop, clock: Clock) -> R
     }
     broker.stop().map_err(failure)?;
     Ok(Exit::Passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_kafka_are_read_and_all_faults_told_without_what_stands_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("client.properties");
+        fs::write(
+            &file,
+            "# us\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b \n",
+        )
+        .unwrap();
+        let settings = kafka_config(Some(&file)).unwrap();
+        assert_eq!(settings["security.protocol"], "SASL_SSL");
+        assert_eq!(settings["sasl.password"], "a=b");
+        fs::write(&file, "secret\n=x\na=b\n").unwrap();
+        let failure = kafka_config(Some(&file)).unwrap_err();
+        assert!(
+            failure.message.contains(":1: ") && failure.message.contains(":2: "),
+            "{failure:?}"
+        );
+        assert!(!failure.message.contains("secret"), "{failure:?}");
+    }
 }

@@ -12,6 +12,7 @@ mod drill;
 mod exit;
 mod feedback;
 mod grade;
+mod live;
 mod log;
 mod run;
 mod serve;
@@ -63,6 +64,9 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Starter(command) => starter::starter(&command, &files, ui, &stop, clock),
         Command::Check(args) => check::check(&args, &files, ui, &stop, clock),
         Command::Drill(args) => drill::drill(&args, &files, ui, &stop, clock),
+        Command::Grade(args) if args.windows.live || args.windows.from_log.is_some() => {
+            live::grade(&args, &files, ui, &stop, clock)
+        }
         Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
         Command::Report(args) => grade::report(&args, &files, ui),
         Command::Alike(args) => alike::alike(&args, &files, ui),

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use super::args::Serve;
 use super::exit::Exit;
+use super::log::kafka_config;
 use super::simulate::available;
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
-use crate::course::CourseFiles;
-use crate::server::{Planned, ServeError, ServeSpec, Server};
+use crate::course::{Course, CourseFiles};
+use crate::server::{Carried, Planned, ServeError, ServeSpec, Server};
+use crate::stream::{BrokerOptions, Place, StreamError, TopicName};
 use crate::world::World;
 
 /// The fastest pace at which a semester can be rehearsed: sixteen weeks in half an hour.
@@ -65,6 +67,11 @@ pub(super) fn run(
         at,
         speed: args.speed,
         stop_after: args.stop_after.map(Duration::from_secs_f64),
+        carried: carried(args, &course)?,
+        broker: args.broker.map(|listen| BrokerOptions {
+            listen,
+            advertised: args.advertise.clone(),
+        }),
     };
     let log = |event: &str, particulars: Value| {
         let mut line = json!({"at": clock.stamp(), "event": event});
@@ -84,6 +91,29 @@ pub(super) fn run(
     let server = Server::open(course, world, planned, spec, clock).map_err(|error| failure(&error))?;
     server.run(stop.flag(), &log).map_err(|error| failure(&error))?;
     Ok(Exit::Passed)
+}
+
+/// Returns where each team's stream is carried on to.
+fn carried(args: &Serve, course: &Course) -> Result<Vec<Carried>, Failure> {
+    let Some(servers) = &args.kafka else {
+        return Ok(Vec::new());
+    };
+    let client = kafka_config(args.kafka_config.as_deref())?;
+    let told = |error: StreamError| {
+        Failure::usage(error.to_string())
+            .hint("`cargo install reelworld --features kafka` builds it with Kafka; --broker needs none")
+    };
+    let deployed = course.teams.iter().filter(|team| team.address.is_some());
+    deployed
+        .map(|team| {
+            let topic = TopicName::new(&team.topic()).map_err(told)?;
+            let place = Place::parse(&format!("kafka://{servers}/{topic}")).map_err(told)?;
+            let to = place
+                .with_client(&client)
+                .with_parts(args.kafka_partitions, args.kafka_replication);
+            Ok(Carried { topic, to })
+        })
+        .collect()
 }
 
 fn address(text: &str) -> Result<SocketAddr, Failure> {

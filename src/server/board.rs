@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
+use super::relay::RelayView;
 use crate::event::{Event, Record};
 use crate::exchange::{Outcome, printable};
 
@@ -157,6 +158,8 @@ pub(super) struct Board {
     /// Monotonic nanoseconds at which the loop was last seen.
     pub(super) seen_ns: u64,
     pub(super) teams: Vec<TeamView>,
+    /// The topics that are carried on to Kafka.
+    pub(super) relays: Vec<RelayView>,
     /// What runs of the calendar.
     pub(super) running: Vec<String>,
     /// What is wrong with the server itself.
@@ -182,6 +185,14 @@ impl Board {
         for team in &self.teams {
             if let Some(fault) = &team.fault {
                 problems.push(format!("stream of `{}`: {fault}", team.name));
+            }
+        }
+        for relay in &self.relays {
+            if let Some(fault) = &relay.fault {
+                let (topic, behind) = (&relay.topic, relay.behind);
+                problems.push(format!(
+                    "`{topic}` is not carried on, {behind} lines wait: {fault}"
+                ));
             }
         }
         problems
@@ -316,6 +327,24 @@ impl Board {
             "counter",
             "Models that the service was seen to have.",
             &each(&|team| Some(team.models as f64)),
+        );
+        let relays = |value: &dyn Fn(&RelayView) -> f64| -> Vec<(String, f64)> {
+            self.relays
+                .iter()
+                .map(|relay| (format!("{{topic=\"{}\"}}", relay.topic), value(relay)))
+                .collect()
+        };
+        family(
+            "kafka_behind_lines",
+            "gauge",
+            "Lines of the archive that Kafka has not taken yet.",
+            &relays(&|relay| relay.behind as f64),
+        );
+        family(
+            "kafka_fault",
+            "gauge",
+            "Whether Kafka takes nothing of the topic.",
+            &relays(&|relay| f64::from(u8::from(relay.fault.is_some()))),
         );
         let buckets: Vec<(String, f64)> = self.teams.iter().flat_map(buckets).collect();
         let name = "response_seconds";

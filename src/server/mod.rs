@@ -9,6 +9,7 @@ mod keeper;
 mod page;
 mod quirk;
 mod reading;
+mod relay;
 mod team;
 mod time;
 
@@ -30,15 +31,17 @@ use crate::event::{SimTime, push_time};
 use crate::exchange::Catalogue;
 use crate::sim::{self, MnlViewer, Scene, day_of_term};
 use crate::store::{Movies, Spell, Store, StoreError};
-use crate::stream::{Archive, Publisher, StreamError, TopicName, WriteOptions};
+use crate::stream::{Archive, Broker, BrokerOptions, Publisher, StreamError, TopicName, WriteOptions};
 use crate::traffic::{Asker, Question, What};
 use crate::world::{MovieIndex, Profile, World};
 pub use reading::Reading;
+pub use relay::Carried;
 
 use board::{Board, TeamView};
 use keeper::{Keeper, Order};
 use page::Pages;
 use quirk::Pen;
+use relay::Relay;
 use team::{Answer, Resumed, Setup, Stage, TeamLife};
 use time::{Hours, Pace};
 
@@ -82,6 +85,10 @@ pub struct ServeSpec {
     pub speed: f64,
     /// Stops by itself after this time.
     pub stop_after: Option<Duration>,
+    /// Where the streams are carried on to.
+    pub carried: Vec<Carried>,
+    /// The embedded broker that serves the streams on this machine, if one is wanted.
+    pub broker: Option<BrokerOptions>,
 }
 
 /// Why the company cannot open.
@@ -190,6 +197,8 @@ pub struct Server {
     board: Arc<Mutex<Board>>,
     keeper: Keeper,
     archive: Archive,
+    broker: Option<Broker>,
+    relay: Option<Relay>,
     teams: Vec<Team>,
     pages_door: Door,
     api_door: Door,
@@ -273,8 +282,16 @@ impl Server {
         let movies = Arc::new(Titles(Arc::clone(&world)));
         let keeper = Keeper::start(spec.store.clone(), store, movies, deadline, clock)
             .map_err(system("no thread to be had"))?;
+        let archive = Archive::new(spec.state.join("streams"));
+        let broker = spec
+            .broker
+            .as_ref()
+            .map(|options| Broker::start(archive.clone(), options, clock))
+            .transpose()?;
         Ok(Self {
-            archive: Archive::new(spec.state.join("streams")),
+            archive,
+            broker,
+            relay: None,
             course,
             world,
             spec,
@@ -302,6 +319,11 @@ impl Server {
     /// Returns where the API is.
     pub fn api(&self) -> SocketAddr {
         self.api_door.address()
+    }
+
+    /// Returns where the embedded broker listens, if there is one.
+    pub fn broker(&self) -> Option<SocketAddr> {
+        self.broker.as_ref().map(Broker::address)
     }
 
     fn calendar(&self) -> &Calendar {
@@ -381,9 +403,14 @@ impl Server {
             let oldest = origin.seconds() - (MOST_BEHIND_S * speed) as i64;
             life.pass_to(oldest, &usual, &mut hours);
         }
+        // Now every topic is there.
+        self.relay = Some(
+            Relay::start(&self.archive, &self.spec.carried, self.clock)
+                .map_err(|error| ServeError::System("no thread to be had".to_owned(), error))?,
+        );
         log(
             "open",
-            json!({"pages": self.pages().to_string(), "api": self.api().to_string(), "teams": lives.len(),
+            json!({"kafka": self.broker().map(|address| address.to_string()), "carried": self.spec.carried.len(), "pages": self.pages().to_string(), "api": self.api().to_string(), "teams": lives.len(),
                 "time": shown(origin), "speed": speed, "users": world.spec().users}),
         );
         self.play(&mut lives, &usual, &setup, &mut hours, pace, stop, log);
@@ -658,7 +685,9 @@ impl Server {
         let lateness_s = ((now.seconds() - slowest) as f64 / self.spec.speed).max(0.0);
         let told = &self.keeper.told;
         let teams: Vec<TeamView> = lives.iter().map(|life| life.view.clone()).collect();
+        let relays = self.relay.as_ref().map(Relay::views).unwrap_or_default();
         let board = Board {
+            relays,
             course: self.course.name.clone(),
             now: shown(now),
             now_second: now.seconds(),

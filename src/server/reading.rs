@@ -7,7 +7,7 @@ use crate::course::{Course, Quirk};
 use crate::event::{Event, Record, SimTime};
 use crate::world::World;
 
-/// A stream that is read from its beginning on.
+/// A stream that is read in its order.
 #[derive(Debug)]
 pub struct Reading {
     quirks: Vec<Quirk>,
@@ -17,13 +17,18 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads a stream of a course.
+    /// Reads a stream of a course from its beginning on.
     pub fn new(course: &Course, world: &Arc<World>) -> Self {
+        Self::near(course, world, course.calendar.start)
+    }
+
+    /// Reads a stream of a course from an event of about that moment on.
+    pub fn near(course: &Course, world: &Arc<World>, about: SimTime) -> Self {
         Self {
             quirks: course.calendar.quirks.clone(),
             branch: course.key.branch("live"),
             world: Arc::clone(world),
-            about: course.calendar.start,
+            about,
         }
     }
 

@@ -32,6 +32,9 @@ impl StoreError {
     }
 }
 
+/// The note that says before which moment requests were forgotten, in microseconds of the log.
+const FORGOTTEN: &str = "forgotten_before_us";
+
 /// The steps that lead to the schema, in order. A step that has been released is never changed; what is new goes behind it.
 ///
 /// `BLOB` becomes `BYTEA` for PostgreSQL; all else is understood by both.
@@ -403,10 +406,23 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub fn forget_before(&mut self, moment: SimTime) -> Result<(), StoreError> {
+        // Said first: a store that still has what it says it has forgotten misleads nobody.
+        if self.forgotten_before()?.is_none_or(|before| before < moment) {
+            self.set_note(FORGOTTEN, &moment.0.to_string())?;
+        }
         self.back.run(
             "DELETE FROM asked WHERE minute < $1",
             &[Value::Int(moment.seconds().div_euclid(60))],
         )
+    }
+
+    /// Returns the moment before which requests were forgotten, if any were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn forgotten_before(&mut self) -> Result<Option<SimTime>, StoreError> {
+        let told = self.note(FORGOTTEN)?;
+        Ok(told.and_then(|told| told.parse().ok()).map(SimTime))
     }
 }
 

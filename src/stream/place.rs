@@ -1,5 +1,6 @@
 //! Where a topic is: a folder of an archive, or an address of Kafka; opened to be read or written without asking which.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 #[cfg(feature = "kafka")]
@@ -55,6 +56,39 @@ impl Place {
             archive: Archive::new(dir),
             topic,
         })
+    }
+
+    /// Passes settings on to the client of Kafka as they are, `security.protocol` and so on; an archive has none.
+    #[must_use]
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(unused_variables, reason = "only Kafka is told")
+    )]
+    pub fn with_client(mut self, client: &BTreeMap<String, String>) -> Self {
+        match &mut self {
+            Self::Archive { .. } => {}
+            #[cfg(feature = "kafka")]
+            Self::Kafka { settings, .. } => settings.client.clone_from(client),
+        }
+        self
+    }
+
+    /// Says how a topic that is new is made: its partitions and the copies of each; an archive has one of each.
+    #[must_use]
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(unused_variables, reason = "only Kafka is told")
+    )]
+    pub fn with_parts(mut self, partitions: u32, replication: u32) -> Self {
+        match &mut self {
+            Self::Archive { .. } => {}
+            #[cfg(feature = "kafka")]
+            Self::Kafka { settings, .. } => {
+                settings.partitions = partitions;
+                settings.replication = replication;
+            }
+        }
+        self
     }
 
     #[cfg(feature = "kafka")]

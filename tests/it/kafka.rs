@@ -8,7 +8,7 @@ use reelworld::clock::Clock;
 use reelworld::stream::{At, KafkaSettings, Page, Publisher, Reader, TopicName};
 
 /// A node for the life of a test; none where this machine has no Java or Maven.
-struct Node {
+pub(crate) struct Node {
     dir: tempfile::TempDir,
     server: String,
 }
@@ -18,7 +18,7 @@ fn script() -> PathBuf {
 }
 
 impl Node {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         // Two neighbouring ports that are free now.
         let port = (0..50)
@@ -48,6 +48,32 @@ impl Node {
         assert!(!ci, "Apache Kafka does not start");
         super::broker::say("SKIPPED: Apache Kafka needs Java 17 and Maven");
         None
+    }
+
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Kills it as a machine that fails does.
+    pub(crate) fn kill(&self) {
+        self.script(&["crash"]);
+    }
+
+    /// Starts it again on what it has on the disk.
+    pub(crate) fn go_on(&self) {
+        let port = self.server.rsplit(':').next().unwrap();
+        self.script(&["start", port]);
+    }
+
+    fn script(&self, words: &[&str]) {
+        let done = Command::new("bash")
+            .arg(script())
+            .arg(words[0])
+            .arg(self.dir.path())
+            .args(&words[1..])
+            .status()
+            .unwrap();
+        assert!(done.success(), "{words:?}");
     }
 }
 

@@ -15,6 +15,7 @@ use reelworld::clock::Clock;
 use reelworld::course::{Course, CourseFiles};
 use reelworld::event::{Event, Record, SimTime};
 use reelworld::release::{Release, ReleaseSpec};
+use reelworld::seed::Key;
 use reelworld::server::Titles;
 use reelworld::store::Store;
 use reelworld::stream::{Archive, At, Page, Reader, TopicName};
@@ -93,6 +94,11 @@ impl Ground {
 
     /// Opens the company, and returns it with the address of its pages.
     fn open(&self) -> (Running, SocketAddr) {
+        self.open_with(&[])
+    }
+
+    /// Opens it with more words.
+    fn open_with(&self, words: &[&str]) -> (Running, SocketAddr) {
         let log = self.dir.path().join("server.log");
         let mut child = Command::new(env!("CARGO_BIN_EXE_reelworld"))
             .arg("--course")
@@ -110,6 +116,7 @@ impl Ground {
             ])
             .arg("--state")
             .arg(self.state())
+            .args(words)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -140,6 +147,63 @@ impl Ground {
         }
     }
 
+    fn streams(&self) -> [String; 2] {
+        let streams = self.state().join("streams");
+        ["--from-log".to_owned(), streams.display().to_string()]
+    }
+
+    /// Grades M1 by the windows around a moment, and returns the class with what its cards say.
+    fn grade(&self, submitted: &str, from: &[String]) -> serde_json::Value {
+        let out = self.dir.path().join("graded");
+        let done = Command::new(env!("CARGO_BIN_EXE_reelworld"))
+            .arg("--course")
+            .arg(self.dir.path())
+            .args(["grade", "m1", "--json", "--submitted", submitted])
+            .args(from)
+            .arg("--state")
+            .arg(self.state())
+            .arg("--out")
+            .arg(&out)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert!(matches!(done.status.code(), Some(1 | 3)), "{told}");
+        let read = |file: PathBuf| -> serde_json::Value {
+            let mut value: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+            value.as_object_mut().unwrap().remove("started_at");
+            value
+        };
+        let cards = ["owls", "gone"].map(|team| read(out.join(team).join("report.json")));
+        serde_json::json!({"class": read(out.join("class.json")), "cards": cards})
+    }
+
+    fn grades_from_store_and_stream_agree(&self) {
+        let submitted = "2026-09-01T21:00";
+        let live = self.grade(submitted, &["--live".to_owned()]);
+        assert_eq!(live, self.grade(submitted, &self.streams()));
+        let mut store = Store::open(self.state().join("store.sqlite").to_str().unwrap()).unwrap();
+        let titles = Titles(Arc::clone(&self.world));
+        for (place, number) in [(0, 1), (1, 9)] {
+            let span = (SimTime(0), SimTime(i64::MAX));
+            let stored = store.requests(number, span, &titles).unwrap();
+            let answered = stored
+                .iter()
+                .filter(|record| matches!(record.event, Event::Recommend { status: 200, millis, .. } if millis <= 800))
+                .count();
+            let card = &live["cards"][place];
+            let answers = card["measures"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|row| row["id"] == "answers.count")
+                .unwrap();
+            // The side before the submission holds all, as the company has not played on to it.
+            assert_eq!(answers["finding"]["value"], answered as f64, "{card}");
+            assert_eq!(answered > 0, number == 1);
+            assert!(card["notes"].to_string().contains("the record ends at"), "{card}");
+        }
+    }
+
     fn lines(&self, topic: &str) -> Vec<(u64, String)> {
         let clock = Clock::start();
         let archive = Archive::new(self.state().join("streams"));
@@ -154,6 +218,19 @@ impl Ground {
         }
         all
     }
+}
+
+/// After how many lines each server is killed: four times, or as often as whoever rehearses a semester wants, by
+/// `REELWORLD_KILLS=200`. Not a round number of ticks, saves or checkpoints: each is killed in the middle of something else.
+fn kills() -> Vec<f64> {
+    #[expect(clippy::disallowed_methods, reason = "who runs the test by hand says so")]
+    let wanted = std::env::var("REELWORLD_KILLS").map_or(4, |count| count.parse().unwrap());
+    let mut draws = Key::from_seed(5).branch("kills").at(0);
+    let first = [150.0, 900.0, 400.0, 1_300.0].into_iter();
+    first
+        .chain(std::iter::repeat_with(|| draws.below(900) as f64))
+        .take(wanted)
+        .collect()
 }
 
 fn wait(what: &str, mut is: impl FnMut() -> bool) {
@@ -187,13 +264,15 @@ fn figure(pages: SocketAddr, name: &str) -> f64 {
 fn a_server_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_event() {
     let ground = Ground::new();
     let lines_of_owls = "reelworld_lines_total{team=\"owls\"}";
-    // Not a round number of ticks, saves or checkpoints: each is killed in the middle of something else.
-    for lines in [150.0, 900.0, 400.0, 1_300.0] {
+    for lines in kills() {
         let (server, pages) = ground.open();
         wait("it publishes", || figure(pages, lines_of_owls) >= lines);
         kill(Pid::from_raw(server.0.id() as i32), Signal::SIGKILL).unwrap();
     }
-    let (mut server, pages) = ground.open();
+    // A window that is over: what it says does not change any more, whatever happens to the server.
+    let over = "2026-08-31T20:05";
+    let before = ground.grade(over, &ground.streams());
+    let (mut server, pages) = ground.open_with(&["--broker", "127.0.0.1:0"]);
     wait("it answers", || {
         figure(pages, "reelworld_requests_ok_total{team=\"owls\"}") >= 20.0
     });
@@ -230,6 +309,10 @@ fn a_server_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_event() {
         assert_eq!(store.counted(number).unwrap(), lines.len() as u64);
     }
     assert!(!store.sightings(1).unwrap().is_empty());
+    drop(store);
+    let after = ground.grade(over, &["--live".to_owned()]);
+    assert_eq!(before, after, "a kill changed a grade");
+    ground.grades_from_store_and_stream_agree();
 }
 
 /// The minutes of a viewing come one after the other, once each; a line that has an oddity may tell of another one.
@@ -287,4 +370,68 @@ fn look_at(pages: SocketAddr, ground: &Ground) {
     assert_eq!(get(pages, "/team/owls").unwrap().0, 404);
     let (status, own) = get(pages, &format!("/team/owls?token={token}")).unwrap();
     assert_eq!((status, own.contains("movielog1")), (200, true), "{own}");
+}
+
+#[cfg(feature = "kafka")]
+mod with_kafka {
+    //! The same with Apache Kafka behind the server, which is killed as the server is.
+
+    use reelworld::stream::KafkaSettings;
+
+    use super::*;
+
+    #[test]
+    fn kafka_has_every_line_of_the_archive_once_however_often_server_and_broker_are_killed() {
+        let Some(node) = crate::kafka::Node::start() else {
+            return;
+        };
+        let ground = Ground::new();
+        let words = ["--kafka", node.server()];
+        let lines_of_owls = "reelworld_lines_total{team=\"owls\"}";
+        let behind = "reelworld_kafka_behind_lines{topic=\"movielog1\"}";
+        for round in 0..3 {
+            let (server, pages) = ground.open_with(&words);
+            wait("it publishes", || figure(pages, lines_of_owls) >= 400.0);
+            if round == 1 {
+                node.kill();
+                wait("the page says so", || {
+                    get(pages, "/health")
+                        .is_some_and(|(status, told)| status == 503 && told.contains("is not carried on"))
+                });
+                assert!(figure(pages, behind) > 0.0);
+                node.go_on();
+                wait("it has caught up", || {
+                    figure(pages, "reelworld_up") == 1.0 && figure(pages, behind) < 2_000.0
+                });
+            }
+            kill(Pid::from_raw(server.0.id() as i32), Signal::SIGKILL).unwrap();
+        }
+        let (mut server, pages) = ground.open_with(&words);
+        wait("it has caught up", || {
+            figure(pages, lines_of_owls) >= 100.0 && figure(pages, behind) < 2_000.0
+        });
+        kill(Pid::from_raw(server.0.id() as i32), Signal::SIGTERM).unwrap();
+        assert!(server.0.wait().unwrap().success());
+        let clock = Clock::start();
+        for topic in ["movielog1", "movielog9"] {
+            let settings = KafkaSettings::new(node.server());
+            let mut reader = settings.reader(&TopicName::new(topic).unwrap(), clock).unwrap();
+            let end = reader.bounds().unwrap().end;
+            let (mut page, mut carried) = (Page::default(), Vec::new());
+            while reader.position() < end {
+                assert!(reader.read(&mut page, PATIENCE).unwrap() > 0, "silence");
+                carried.extend(
+                    page.entries()
+                        .map(|entry| (entry.seq, String::from_utf8_lossy(entry.line).into_owned())),
+                );
+            }
+            assert_eq!(carried, ground.lines(topic));
+        }
+        let submitted = "2026-09-01T21:00";
+        let kafka = ["--from-log".to_owned(), format!("kafka://{}", node.server())];
+        assert_eq!(
+            ground.grade(submitted, &["--live".to_owned()]),
+            ground.grade(submitted, &kafka)
+        );
+    }
 }

@@ -64,17 +64,19 @@ impl KafkaReader {
     }
 
     /// Returns the first offset of a partition from which on all events have a number of at least `seq`.
-    fn offset_of(peek: &Peek<'_>, partition: i32, seq: u64) -> Result<i64, StreamError> {
-        let (mut low, mut high) = peek.ends(partition)?;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if peek.seq_at(partition, middle)? < seq {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+    ///
+    /// A look at a record takes about a tenth of a second, so it begins where the event lies if none is missing or repeated.
+    fn offset_of(peek: &Peek<'_>, partition: i32, seq: u64, partitions: i32) -> Result<i64, StreamError> {
+        let (low, high) = peek.ends(partition)?;
+        if low >= high {
+            return Ok(low);
         }
-        Ok(low)
+        let ahead =
+            seq.saturating_sub(peek.seq_at(partition, low)?) / u64::from(partitions.unsigned_abs().max(1));
+        let guess = low.saturating_add_unsigned(ahead);
+        first_from(low..high, guess, |offset| {
+            Ok(peek.seq_at(partition, offset)? >= seq)
+        })
     }
 
     /// Returns the first event that was published at a moment or later.
@@ -128,7 +130,7 @@ impl Reader for KafkaReader {
         let mut list = TopicPartitionList::new();
         let peek = self.peek()?;
         for partition in 0..self.partitions {
-            let offset = Self::offset_of(&peek, partition, seq)?;
+            let offset = Self::offset_of(&peek, partition, seq, self.partitions)?;
             list.add_partition_offset(self.topic.as_str(), partition, Offset::Offset(offset))
                 .map_err(fault)?;
         }
@@ -190,6 +192,67 @@ impl Reader for KafkaReader {
                     self.next, self.topic
                 )));
             }
+        }
+    }
+}
+
+/// Returns the first place of a range from which on something holds, its end if nowhere, in few looks if `guess` is near it.
+fn first_from<E>(
+    range: Range<i64>,
+    guess: i64,
+    mut holds: impl FnMut(i64) -> Result<bool, E>,
+) -> Result<i64, E> {
+    let (mut low, mut high) = (range.start, range.end);
+    let mut look = guess.clamp(low, high - 1);
+    let mut step = 1;
+    // Ever longer steps away from the guess, until the place lies between two looks.
+    let mut side = None;
+    while low < high {
+        let is_behind = holds(look)?;
+        if is_behind {
+            high = look;
+        } else {
+            low = look + 1;
+        }
+        if *side.get_or_insert(is_behind) != is_behind {
+            break;
+        }
+        look = if is_behind { high - step } else { low + step - 1 };
+        if look < low || look >= high {
+            break;
+        }
+        step *= 2;
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle)? {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_place_is_found_wherever_it_is_and_soon_if_the_guess_is_near(place in 0..5_000_i64, guess in -10..6_000_i64) {
+            let mut looks = 0;
+            let found: Result<i64, Infallible> = first_from(0..4_000, guess, |at| {
+                looks += 1;
+                Ok(at >= place)
+            });
+            prop_assert_eq!(found, Ok(place.min(4_000)));
+            let away = (guess.clamp(0, 3_999) - place.min(4_000)).unsigned_abs();
+            prop_assert!(looks <= 4 + 2 * (away + 2).ilog2(), "{} looks at {} away", looks, away);
         }
     }
 }

@@ -1,0 +1,328 @@
+//! Carries the archive of each team's stream on to Kafka: what the archive has is there once, in order, however often either ends.
+//!
+//! The archive is the truth and never waits for a broker. A carrier asks the broker which event it has last and goes on behind
+//! it, so that a killed server and a broker that was away cost time alone.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::stream::{Archive, At, Page, Place, Publisher, Reader, StreamError, TopicName};
+
+/// How long a carrier waits for something new in the archive.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long after a fault it tries again.
+const AGAIN: Duration = Duration::from_secs(2);
+/// The events that may be on their way before the broker has to have taken them.
+const MOST_ON_THE_WAY: u64 = 10_000;
+
+/// One topic as the pages show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct RelayView {
+    pub(super) topic: String,
+    /// The number below which the broker has every event; none before it has told.
+    pub(super) carried: Option<u64>,
+    /// Events of the archive that the broker has not taken.
+    pub(super) behind: u64,
+    /// Why nothing is carried at the moment.
+    pub(super) fault: Option<String>,
+}
+
+/// Where a topic goes.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    /// The topic, as it is in the archive.
+    pub topic: TopicName,
+    /// The place that it is carried to.
+    pub to: Place,
+}
+
+/// The carriers of all topics, a thread each: a topic that a broker refuses holds up no other.
+#[derive(Debug)]
+pub(super) struct Relay {
+    ending: Arc<AtomicBool>,
+    views: Vec<Arc<Mutex<RelayView>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Relay {
+    pub(super) fn start(archive: &Archive, carried: &[Carried], clock: Clock) -> std::io::Result<Self> {
+        let mut relay = Self {
+            ending: Arc::new(AtomicBool::new(false)),
+            views: Vec::new(),
+            threads: Vec::new(),
+        };
+        for Carried { topic, to } in carried {
+            let view = Arc::new(Mutex::new(RelayView {
+                topic: topic.to_string(),
+                ..RelayView::default()
+            }));
+            let carrier = Carrier {
+                archive: archive.clone(),
+                topic: topic.clone(),
+                to: to.clone(),
+                clock,
+                ending: Arc::clone(&relay.ending),
+                view: Arc::clone(&view),
+            };
+            relay.views.push(view);
+            let thread = std::thread::Builder::new()
+                .name(format!("to kafka {topic}"))
+                .spawn(move || carrier.run())?;
+            relay.threads.push(thread);
+        }
+        Ok(relay)
+    }
+
+    pub(super) fn views(&self) -> Vec<RelayView> {
+        self.views.iter().map(|view| locked(view).clone()).collect()
+    }
+}
+
+impl Drop for Relay {
+    /// What cannot be carried now stays in the archive for the next start.
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+fn locked(view: &Mutex<RelayView>) -> MutexGuard<'_, RelayView> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Carrier {
+    archive: Archive,
+    topic: TopicName,
+    to: Place,
+    clock: Clock,
+    ending: Arc<AtomicBool>,
+    view: Arc<Mutex<RelayView>>,
+}
+
+impl Carrier {
+    fn run(&self) {
+        while !self.ends() {
+            if let Err(error) = self.carry() {
+                locked(&self.view).fault = Some(error.to_string());
+                self.pause();
+            }
+        }
+    }
+
+    fn ends(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    fn pause(&self) {
+        let until = self.clock.elapsed() + AGAIN;
+        while !self.ends() && self.clock.elapsed() < until {
+            self.clock.sleep(WAIT);
+        }
+    }
+
+    /// Carries until it is to end and has carried what is there, or the publisher has to be opened again.
+    fn carry(&self) -> Result<(), StreamError> {
+        let mut reader = self.archive.reader(&self.topic, self.clock)?;
+        let there = reader.bounds()?;
+        let mut publisher = self.to.publisher(there.start, self.clock)?;
+        fits(&self.topic, publisher.next_seq(), &there)?;
+        reader.seek(At::Seq(publisher.next_seq()))?;
+        let mut page = Page::default();
+        loop {
+            self.tell(publisher.as_ref(), &mut reader)?;
+            let Some(count) = self.insist(|| reader.read(&mut page, WAIT))? else {
+                return Ok(());
+            };
+            for entry in page.entries().take(count) {
+                if self
+                    .insist(|| publisher.publish(entry.stamp_ms, entry.line))?
+                    .is_none()
+                {
+                    return Ok(());
+                }
+            }
+            let on_the_way = publisher.next_seq().saturating_sub(publisher.acked());
+            if count == 0 || on_the_way >= MOST_ON_THE_WAY {
+                self.insist(|| publisher.flush())?;
+            }
+            if count == 0 && self.ends() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes a call until it is taken; none when the relay ends first. What is on its way when a producer is dropped may still
+    /// arrive behind what the next one finds: a broker that is away is waited for with the same one.
+    fn insist<T>(&self, mut call: impl FnMut() -> Result<T, StreamError>) -> Result<Option<T>, StreamError> {
+        loop {
+            match call() {
+                Ok(done) => return Ok(Some(done)),
+                Err(
+                    error @ (StreamError::Unavailable(_)
+                    | StreamError::Io { .. }
+                    | StreamError::Corrupt { .. }),
+                ) => {
+                    locked(&self.view).fault = Some(error.to_string());
+                    self.pause();
+                    if self.ends() {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn tell(&self, publisher: &dyn Publisher, reader: &mut dyn Reader) -> Result<(), StreamError> {
+        let end = reader.bounds()?.end;
+        let mut view = locked(&self.view);
+        view.carried = Some(publisher.acked());
+        view.behind = end.saturating_sub(publisher.acked());
+        view.fault = None;
+        Ok(())
+    }
+}
+
+/// A broker that has what the archive has not is that of another archive, and nothing may be mixed into it.
+fn fits(topic: &TopicName, next: u64, there: &Range<u64>) -> Result<(), StreamError> {
+    if there.start <= next && next <= there.end {
+        return Ok(());
+    }
+    Err(StreamError::Unavailable(format!(
+        "`{topic}` goes on at event {next} there, and the archive has {} to {}: one of them is of another server",
+        there.start, there.end
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::WriteOptions;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Ground {
+        _dir: tempfile::TempDir,
+        from: Archive,
+        to: Archive,
+        topic: TopicName,
+        clock: Clock,
+    }
+
+    impl Ground {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            Self {
+                from: Archive::new(dir.path().join("from")),
+                to: Archive::new(dir.path().join("to")),
+                topic: TopicName::new("movielog1").unwrap(),
+                clock: Clock::start(),
+                _dir: dir,
+            }
+        }
+
+        fn write(&self, archive: &Archive, lines: Range<u64>) {
+            let mut publisher = archive
+                .publisher(&self.topic, WriteOptions::default(), self.clock)
+                .unwrap();
+            for line in lines {
+                publisher
+                    .publish(line as i64, format!("line {line}").as_bytes())
+                    .unwrap();
+            }
+            publisher.flush().unwrap();
+        }
+
+        fn start(&self) -> Relay {
+            let to = Place::Archive {
+                archive: self.to.clone(),
+                topic: self.topic.clone(),
+            };
+            let carried = Carried {
+                topic: self.topic.clone(),
+                to,
+            };
+            Relay::start(&self.from, &[carried], self.clock).unwrap()
+        }
+
+        fn until(&self, relay: &Relay, what: &str, is: impl Fn(&RelayView) -> bool) {
+            let begun = self.clock.elapsed();
+            while !is(&relay.views()[0]) {
+                assert!(
+                    self.clock.elapsed() - begun < PATIENCE,
+                    "{what}: {:?}",
+                    relay.views()
+                );
+                self.clock.sleep(Duration::from_millis(5));
+            }
+        }
+
+        fn carried(&self) -> Vec<(u64, i64, String)> {
+            let mut reader = self.to.reader(&self.topic, self.clock).unwrap();
+            let (mut page, mut all) = (Page::default(), Vec::new());
+            while reader.read(&mut page, Duration::ZERO).unwrap() > 0 {
+                all.extend(page.entries().map(|entry| {
+                    let line = String::from_utf8_lossy(entry.line).into_owned();
+                    (entry.seq, entry.stamp_ms, line)
+                }));
+            }
+            all
+        }
+    }
+
+    #[test]
+    fn every_event_is_carried_once_however_often_the_relay_ends() {
+        let ground = Ground::new();
+        for round in 0..4 {
+            ground.write(&ground.from, round * 700..(round + 1) * 700);
+            let relay = ground.start();
+            // The first three are ended wherever they are, the last when it has carried all.
+            if round == 3 {
+                ground.until(&relay, "all", |view| {
+                    view.carried == Some(2_800) && view.behind == 0
+                });
+            }
+        }
+        let wanted: Vec<_> = (0..2_800)
+            .map(|seq| (seq, seq as i64, format!("line {seq}")))
+            .collect();
+        assert_eq!(ground.carried(), wanted);
+    }
+
+    #[test]
+    fn a_place_that_refuses_is_told_and_gets_everything_later() {
+        let ground = Ground::new();
+        ground.write(&ground.from, 0..10);
+        let held = ground
+            .to
+            .publisher(&ground.topic, WriteOptions::default(), ground.clock)
+            .unwrap();
+        let relay = ground.start();
+        ground.until(&relay, "a fault", |view| view.fault.is_some());
+        drop(held);
+        ground.until(&relay, "all", |view| {
+            view.carried == Some(10) && view.fault.is_none()
+        });
+    }
+
+    #[test]
+    fn nothing_is_mixed_into_the_topic_of_another_archive() {
+        let ground = Ground::new();
+        ground.write(&ground.from, 0..10);
+        ground.write(&ground.to, 0..30);
+        let relay = ground.start();
+        ground.until(&relay, "a fault", |view| {
+            view.fault
+                .as_ref()
+                .is_some_and(|fault| fault.contains("another server"))
+        });
+        drop(relay);
+        assert_eq!(ground.carried().len(), 30);
+    }
+}
