@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::MOST_SLOW;
 use super::records::{Route, message};
 use crate::door::Reply;
+use crate::incident::{Form, Kind, Outage};
 use crate::seed::Draws;
 use crate::world::classic_text;
 
@@ -50,11 +51,42 @@ pub enum Change {
     Text(String),
     /// The record lies one level deeper, in `data`.
     Wrapped,
+    /// Every field has another name: `userId` for `user_id`.
+    AllRenamed,
+    /// Every number is a text, and what is null is missing.
+    AllTexts,
+}
+
+impl From<Form> for Change {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Renamed => Self::AllRenamed,
+            Form::Nested => Self::Wrapped,
+            Form::Texts => Self::AllTexts,
+        }
+    }
+}
+
+impl ApiFault {
+    /// Returns what an incident does to every answer; none where it leaves the API alone, or nobody answers at all.
+    pub fn of(kind: &Kind) -> Option<Self> {
+        let kind = match kind {
+            Kind::ApiSchemaChange(form) => FaultKind::Changed(Change::from(*form)),
+            Kind::ApiOutage(Outage::Error) => FaultKind::Outage,
+            Kind::ApiOutage(Outage::Silent) => FaultKind::Silence,
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            route: None,
+            share: 1.0,
+        })
+    }
 }
 
 impl Change {
     /// Changes a record.
-    pub(super) fn apply(&self, record: &mut Value) {
+    pub fn apply(&self, record: &mut Value) {
         if matches!(self, Self::Wrapped) {
             *record = json!({ "data": record.take() });
             return;
@@ -74,9 +106,38 @@ impl Change {
                     *value = Value::from(classic_text(value));
                 }
             }
+            Self::AllRenamed => {
+                *fields = std::mem::take(fields)
+                    .into_iter()
+                    .map(|(key, value)| (camel(&key), value))
+                    .collect();
+            }
+            Self::AllTexts => {
+                fields.retain(|_, value| !value.is_null());
+                for value in fields.values_mut().filter(|value| value.is_number()) {
+                    *value = Value::from(value.to_string());
+                }
+            }
             Self::Wrapped => {}
         }
     }
+}
+
+/// `user_id` as other languages write it: `userId`; a word alone gets an ending, so that each name changes.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut made = words.next().unwrap_or_default().to_owned();
+    let mut more = false;
+    for word in words {
+        let mut letters = word.chars();
+        made.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        made.push_str(letters.as_str());
+        more = true;
+    }
+    if !more {
+        made.push_str("Value");
+    }
+    made
 }
 
 /// Returns the fields of a record, wrapped or not.

@@ -7,14 +7,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::incidents::Surroundings;
 use super::measure::Ground;
 use crate::clock::Clock;
-use crate::company::{Company, Limit};
+use crate::company::{Change, Company, Limit};
 use crate::door::{Ask, Door, MOST_WAIT, Reply, Room};
-use crate::incident::{Form, Kind, Outage, Part};
+use crate::incident::{Kind, Outage, Part};
 use crate::sandbox::{Outlet, Workplace, reopen, shut};
 use crate::seed::Key;
 
@@ -244,10 +244,10 @@ impl Room for Desk {
         each(&mut value, &|record| {
             let id = record.get("id").and_then(Value::as_str);
             if id.is_some_and(|id| withdrawn.iter().any(|movie| movie == id)) {
-                record.insert("status".to_owned(), Value::from("Withdrawn"));
+                record["status"] = Value::from("Withdrawn");
             }
             if let Some(form) = form {
-                reform(record, form);
+                Change::from(form).apply(record);
             }
         });
         written(200, &value)
@@ -255,51 +255,12 @@ impl Room for Desk {
 }
 
 /// Does something to a record, or to each of several.
-fn each(value: &mut Value, change: &dyn Fn(&mut Map<String, Value>)) {
+fn each(value: &mut Value, change: &dyn Fn(&mut Value)) {
     match value {
-        Value::Object(record) => change(record),
+        Value::Object(_) => change(value),
         Value::Array(all) => all.iter_mut().for_each(|value| each(value, change)),
         _ => {}
     }
-}
-
-/// Puts a record into another form.
-fn reform(record: &mut Map<String, Value>, form: Form) {
-    match form {
-        Form::Renamed => {
-            *record = std::mem::take(record)
-                .into_iter()
-                .map(|(key, value)| (camel(&key), value))
-                .collect();
-        }
-        Form::Nested => {
-            let inner = Value::Object(std::mem::take(record));
-            record.insert("data".to_owned(), inner);
-        }
-        Form::Texts => {
-            record.retain(|_, value| !value.is_null());
-            for value in record.values_mut().filter(|value| value.is_number()) {
-                *value = Value::from(value.to_string());
-            }
-        }
-    }
-}
-
-/// `user_id` as other languages write it: `userId`; a word alone gets an ending, so that each name changes.
-fn camel(name: &str) -> String {
-    let mut words = name.split('_');
-    let mut made = words.next().unwrap_or_default().to_owned();
-    let mut more = false;
-    for word in words {
-        let mut letters = word.chars();
-        made.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        made.push_str(letters.as_str());
-        more = true;
-    }
-    if !more {
-        made.push_str("Value");
-    }
-    made
 }
 
 fn message(status: u16, text: &str) -> Reply {
@@ -376,6 +337,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::incident::Form;
 
     struct One;
 

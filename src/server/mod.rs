@@ -7,6 +7,7 @@ mod answer;
 mod board;
 mod keeper;
 mod page;
+mod planned;
 mod quirk;
 mod reading;
 mod relay;
@@ -29,11 +30,13 @@ use crate::course::{Calendar, Course, Team};
 use crate::door::{Door, Room};
 use crate::event::{SimTime, push_time};
 use crate::exchange::Catalogue;
+use crate::seed::Draws;
 use crate::sim::{self, MnlViewer, Scene, day_of_term};
 use crate::store::{Movies, Spell, Store, StoreError};
 use crate::stream::{Archive, Broker, BrokerOptions, Publisher, StreamError, TopicName, WriteOptions};
-use crate::traffic::{Asker, Question, What};
+use crate::traffic::{Asker, Question, What, odd_id};
 use crate::world::{MovieIndex, Profile, World};
+pub use planned::{Deed, Planned, planned};
 pub use reading::Reading;
 pub use relay::Carried;
 
@@ -161,30 +164,6 @@ pub fn deadline_ms(profile: Profile) -> u64 {
         .map_or(800, |(_, ms)| *ms)
 }
 
-/// Something of the calendar that the server runs, beyond drifts of taste, which the world has from the beginning.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
-    /// Its name.
-    pub name: String,
-    /// What it is, in words.
-    pub what: String,
-    /// The first moment.
-    pub from: SimTime,
-    /// The first moment after it.
-    pub until: SimTime,
-    /// What it does.
-    pub deed: Deed,
-}
-
-/// What something planned does.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Deed {
-    /// Faults of the API.
-    Api(Vec<crate::company::ApiFault>),
-    /// So many times as many viewers.
-    Spike(f64),
-}
-
 /// The open company.
 pub struct Server {
     course: Course,
@@ -201,7 +180,11 @@ pub struct Server {
     relay: Option<Relay>,
     teams: Vec<Team>,
     pages_door: Door,
-    api_door: Door,
+    /// None while an incident has the API gone.
+    api_door: Option<Door>,
+    api: SocketAddr,
+    /// What decides which odd requests come when.
+    oddities: Draws,
     checkpoints: Vec<Option<crate::store::Checkpoint>>,
     counted: Vec<u64>,
     /// What the keeper had no room for; nothing new is taken before it is on its way.
@@ -282,6 +265,12 @@ impl Server {
         let movies = Arc::new(Titles(Arc::clone(&world)));
         let keeper = Keeper::start(spec.store.clone(), store, movies, deadline, clock)
             .map_err(system("no thread to be had"))?;
+        // They are in no stream: nobody has to make them again.
+        let oddities = course
+            .key
+            .branch("live")
+            .branch("odd requests")
+            .at(clock.now_utc().timestamp_millis() as u64);
         let archive = Archive::new(spec.state.join("streams"));
         let broker = spec
             .broker
@@ -303,7 +292,9 @@ impl Server {
             keeper,
             teams,
             pages_door,
-            api_door,
+            api: api_door.address(),
+            api_door: Some(api_door),
+            oddities,
             checkpoints,
             counted,
             held: None,
@@ -318,7 +309,7 @@ impl Server {
 
     /// Returns where the API is.
     pub fn api(&self) -> SocketAddr {
-        self.api_door.address()
+        self.api
     }
 
     /// Returns where the embedded broker listens, if there is one.
@@ -516,6 +507,8 @@ impl Server {
             let now_ns = self.clock.elapsed_ns();
             let now = pace.at(now_ns - begin_ns);
             self.follow(&mut running, now, log);
+            let door_fault = self.hold_door(&running);
+            self.ask_oddly(&running);
             for came in self.asker.came() {
                 let Some(life) = lives.get_mut(came.question.team) else {
                     continue;
@@ -526,6 +519,7 @@ impl Server {
                         outcome: came.outcome,
                         millis: came.millis,
                     }),
+                    What::Odd(_) => {}
                     What::Page(_) => {
                         if let Some(model) = came.page.as_deref().and_then(board::model_of) {
                             life.saw_model(now, model);
@@ -553,7 +547,7 @@ impl Server {
             if due.is(now_ns, Every::Show) || ends {
                 let wall_s = (self.clock.now_utc() - wall_begin).num_milliseconds() as f64 / 1e3;
                 let step_s = wall_s - (now_ns - begin_ns) as f64 / 1e9;
-                self.show(lives, now, step_s, &running);
+                self.show(lives, now, step_s, &running, door_fault);
             }
             if due.is(now_ns, Every::Model(live.model_s)) {
                 self.look_at_models();
@@ -615,13 +609,52 @@ impl Server {
         let faults = present
             .iter()
             .filter_map(|place| match &self.planned[*place].deed {
-                Deed::Api(faults) => Some(faults.clone()),
-                Deed::Spike(_) => None,
+                Deed::Api(fault) => Some(fault.clone()),
+                Deed::NoApi | Deed::Spike(_) | Deed::Odd(_) => None,
             })
-            .flatten()
             .collect();
         self.company.set_faults(faults);
         *running = present;
+    }
+
+    /// Closes the API while an incident has it gone, and opens it again; what fails is tried again at the next tick.
+    fn hold_door(&mut self, running: &[usize]) -> Option<String> {
+        let gone = running
+            .iter()
+            .any(|place| self.planned[*place].deed == Deed::NoApi);
+        if gone {
+            self.api_door = None;
+        } else if self.api_door.is_none() {
+            let room: Arc<dyn Room> = Arc::clone(&self.company) as Arc<dyn Room>;
+            match Door::open(self.api, room, self.clock) {
+                Ok(door) => self.api_door = Some(door),
+                Err(error) => {
+                    return Some(format!("the API cannot be opened again at {}: {error}", self.api));
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends what no client should, as often as the incidents that run say; what comes of it counts for nobody.
+    fn ask_oddly(&mut self, running: &[usize]) {
+        let mut rate = 0.0;
+        for place in running {
+            if let Deed::Odd(more) = self.planned[*place].deed {
+                rate += more;
+            }
+        }
+        let wanted = rate * TICK.as_secs_f64();
+        let users = self.world.spec().users;
+        for team in 0..self.teams.len() {
+            for _ in 0..(wanted + self.oddities.unit()) as u64 {
+                let id = odd_id(&mut self.oddities, users);
+                self.asker.ask(Question {
+                    team,
+                    what: What::Odd(format!("/recommend/{id}")),
+                });
+            }
+        }
     }
 
     /// The days between the course's first day and that of the built-in term, from which days are counted elsewhere.
@@ -667,8 +700,8 @@ impl Server {
         }
     }
 
-    fn show(&self, lives: &[TeamLife], now: SimTime, step_s: f64, running: &[usize]) {
-        let mut faults = Vec::new();
+    fn show(&self, lives: &[TeamLife], now: SimTime, step_s: f64, running: &[usize], fault: Option<String>) {
+        let mut faults: Vec<String> = fault.into_iter().collect();
         if let Some(fault) = self.keeper.told.fault() {
             faults.push(format!("store: {fault}"));
         }

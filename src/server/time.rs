@@ -58,18 +58,84 @@ impl Hours {
             return Arc::clone(all);
         }
         let begin = SimTime::from_seconds(key.0);
-        let spike: f64 = self
-            .spikes
-            .iter()
-            .filter(|(from, until, _)| *from <= begin && begin < *until)
-            .map(|(_, _, factor)| *factor)
-            .product();
-        let all = arrivals(stage.world, stage.scene.branch, begin, stage.factor * spike);
+        let all = self.with_spikes(key.0, &|factor| {
+            arrivals(stage.world, stage.scene.branch, begin, stage.factor * factor)
+        });
         while self.known.len() >= KEPT {
             self.known.pop_first();
         }
         let all = Arc::new(all);
         self.known.insert(key, Arc::clone(&all));
         all
+    }
+
+    /// Puts an hour together of spans in each of which the factor is one.
+    fn with_spikes(&self, hour: i64, drawn: &dyn Fn(f64) -> Vec<Arrival>) -> Vec<Arrival> {
+        let within = |second: i64| -> f64 {
+            let at = SimTime::from_seconds(second);
+            let spikes = self
+                .spikes
+                .iter()
+                .filter(|(from, until, _)| *from <= at && at < *until);
+            spikes.map(|(_, _, factor)| *factor).product()
+        };
+        let ends = self.spikes.iter().flat_map(|(from, until, _)| [*from, *until]);
+        let mut begins: Vec<i64> = ends
+            // The first whole second that lies in a span, or behind it.
+            .map(|at| at.0.div_euclid(1_000_000) + i64::from(at.0.rem_euclid(1_000_000) > 0))
+            .filter(|second| (hour + 1..hour + 3600).contains(second))
+            .chain([hour])
+            .collect();
+        begins.sort_unstable();
+        begins.dedup();
+        let mut all = Vec::new();
+        for (place, begin) in begins.iter().enumerate() {
+            let end = begins.get(place + 1).copied().unwrap_or(hour + 3600);
+            let part = drawn(within(*begin));
+            all.extend(
+                part.into_iter()
+                    .filter(|arrival| (*begin..end).contains(&arrival.second)),
+            );
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::UserId;
+
+    #[test]
+    fn a_spike_begins_and_ends_at_its_second() {
+        let at = SimTime::from_seconds;
+        let hours = Hours {
+            spikes: vec![
+                (at(7_200 + 600), at(7_200 + 900), 3.0),
+                (at(0), at(7_200 + 700), 2.0),
+            ],
+            ..Hours::default()
+        };
+        // One viewer a second for each time as many.
+        let drawn = |factor: f64| -> Vec<Arrival> {
+            let seconds = (7_200..10_800).flat_map(|second| vec![second; factor as usize]);
+            seconds
+                .map(|second| Arrival {
+                    second,
+                    user: UserId(1),
+                })
+                .collect()
+        };
+        let all = hours.with_spikes(7_200, &drawn);
+        let count = |second: i64| {
+            all.iter()
+                .filter(|arrival| arrival.second == 7_200 + second)
+                .count()
+        };
+        assert_eq!(
+            [0, 599, 600, 699, 700, 899, 900, 3_599].map(count),
+            [2, 2, 6, 6, 3, 3, 1, 1]
+        );
+        assert!(all.is_sorted());
     }
 }

@@ -41,6 +41,8 @@ const PAGE: usize = 4_000;
 pub enum What {
     /// Recommendations for a user.
     Recommend(u32),
+    /// What no client should ask, of which nothing is wanted.
+    Odd(String),
     /// Any page, of which the beginning is wanted.
     Page(String),
 }
@@ -201,7 +203,7 @@ async fn one(shared: Rc<Shared>, question: Question, at_ns: u64) {
     let left = Duration::from_nanos(deadline_ns.saturating_sub(spent));
     let path = match &question.what {
         What::Recommend(user) => format!("/recommend/{user}"),
-        What::Page(path) => path.clone(),
+        What::Odd(path) | What::Page(path) => path.clone(),
     };
     let answered = tokio::time::timeout(left, send(&shared, question.team, &path)).await;
     let now_ns = shared.clock.elapsed_ns();

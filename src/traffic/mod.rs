@@ -8,5 +8,5 @@ mod timer;
 
 pub use asker::{Asker, Came, Question, What};
 pub use driver::{DriveOptions, DriveReport, MAX_BODY, ask_once, drive, fetch};
-pub use schedule::{Burst, Population, Workload, incident_schedule, phases, schedule};
+pub use schedule::{Burst, Population, Workload, incident_schedule, odd_id, phases, schedule};
 pub use target::{Sockets, Target, resolve};

@@ -247,7 +247,7 @@ fn ask(
 }
 
 /// Draws an id that no client should send, already encoded for a path.
-fn odd_id(draws: &mut Draws, max_user: u32) -> String {
+pub fn odd_id(draws: &mut Draws, max_user: u32) -> String {
     match draws.below(12) {
         0 => "0".to_owned(),
         1 => "-1".to_owned(),

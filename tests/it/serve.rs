@@ -57,6 +57,13 @@ impl Ground {
              [[team]]\nname = 'gone'\nnumber = 9\naddress = '{gone}'\n"
         );
         fs::write(dir.path().join("course.toml"), text).unwrap();
+        // From an hour before it opens until long after it is closed.
+        let incidents = "schema = 'reelworld/incidents/v1'\n[[incident]]\nname = 'down'\nkind = 'api_outage'\nhow = 'error'\n\
+             from = '2026-09-01T19:00'\nuntil = '2026-10-01'\n[[incident]]\nname = 'nonsense'\nkind = 'bad_requests'\nrate = 5\n\
+             from = '2026-09-01T19:00'\nuntil = '2026-10-01'\n";
+        let m3 = dir.path().join("assignments/m3");
+        fs::create_dir_all(&m3).unwrap();
+        fs::write(m3.join("incidents.toml"), incidents).unwrap();
         let course = CourseFiles::open(Some(dir.path())).course().unwrap();
         let world = World::new(&course.key, course.world, 2).with_habits(course.habits.clone());
         let spec = ReleaseSpec {
@@ -136,6 +143,7 @@ impl Ground {
             assert_ne!(value["event"], "begun anew", "{line}");
             if value["event"] == "open" {
                 let pages = value["pages"].as_str().unwrap().parse().unwrap();
+                fs::write(self.dir.path().join("api"), value["api"].as_str().unwrap()).unwrap();
                 // The rest is read by somebody, or the server would wait for a reader.
                 std::thread::spawn(move || {
                     let mut rest = Vec::new();
@@ -309,6 +317,13 @@ fn a_server_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_event() {
         assert_eq!(store.counted(number).unwrap(), lines.len() as u64);
     }
     assert!(!store.sightings(1).unwrap().is_empty());
+    let run: Vec<String> = store
+        .incidents()
+        .unwrap()
+        .into_iter()
+        .map(|spell| spell.what)
+        .collect();
+    assert_eq!(run, ["m3/down", "m3/nonsense"], "each is noted once");
     drop(store);
     let after = ground.grade(over, &["--live".to_owned()]);
     assert_eq!(before, after, "a kill changed a grade");
@@ -363,6 +378,13 @@ fn look_at(pages: SocketAddr, ground: &Ground) {
     );
     let (status, health) = get(pages, "/health").unwrap();
     assert_eq!((status, health.contains("\"ok\"")), (200, true), "{health}");
+    assert!(page.contains("the API answers 503"), "{page}");
+    let api = fs::read_to_string(ground.dir.path().join("api"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(get(api, "/user/1").unwrap().0, 503);
+    assert_eq!(get(api, "/health").unwrap().0, 200);
     let (_, metrics) = get(pages, "/metrics").unwrap();
     assert!(parse_exposition(&metrics).is_ok(), "{metrics}");
     let team = &ground.course.teams[0];
