@@ -103,6 +103,11 @@ pub enum End {
         /// What it said.
         why: String,
     },
+    /// A fault of this program ended it.
+    Bug {
+        /// The words of the panic.
+        why: String,
+    },
     /// The run was stopped.
     Interrupted,
 }

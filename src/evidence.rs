@@ -161,6 +161,16 @@ pub struct StageEnd {
     pub log_tail: Vec<String>,
 }
 
+impl StageEnd {
+    /// What stands in the place of a command where the files of a submission were to be taken.
+    pub const UNPACK: &str = "unpack";
+
+    /// Whether what was handed in could not be taken, through no fault of ours.
+    pub fn is_refusal(&self) -> bool {
+        self.command == Self::UNPACK && !self.ok && !self.ours
+    }
+}
+
 /// How the traffic ended, and whether our own side kept its promises.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TrafficEnd {

@@ -1,7 +1,9 @@
 //! Measuring a class: who is measured, side by side as far as that harms nobody, each with an end of its own.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -14,7 +16,7 @@ use super::run::{Hands, Milestone, Run, Walls, repository, run_by, write_pages};
 use super::ui::{Failure, Stop};
 use crate::class::{self, Before, End, Plan, ResultLine, Results, Terms, Wish, plan};
 use crate::clock::Clock;
-use crate::evidence::Bundle;
+use crate::evidence::{Bundle, Item};
 use crate::grade::{Cores, Ground, Kind, Subject, Turn, scorecard};
 use crate::sandbox::Isolation;
 use crate::scorecard::{RunKind, Scorecard, Verdict, WorldRef};
@@ -113,7 +115,8 @@ impl Class<'_> {
         let card = self.card(&bundle);
         let before = Before {
             ended: true,
-            open: is_open(&card),
+            // What was refused as it is would be refused again.
+            open: is_open(&card) && !refused(&bundle),
         };
         (before, Some(card))
     }
@@ -160,18 +163,20 @@ impl Class<'_> {
         }
         let results = Results::open(self.out).map_err(unreadable)?;
         let board = board(submissions.len() - outcome.missing.len(), outcome.cards.len());
-        self.side_by_side(&wanted, &Mutex::new(results), &board, stop, &mut outcome);
+        let each = |slot: &Slot<'_>| self.one(slot, &board);
+        self.side_by_side(&wanted, &Mutex::new(results), (&board, stop), &mut outcome, &each);
         board.close();
         Ok(outcome)
     }
 
+    /// Has each submission measured by `each`. One of ours that panics ends its own submission alone, and the run is told at its end.
     fn side_by_side(
         &self,
         wanted: &[&Submission],
         results: &Mutex<Results>,
-        board: &Board<'_>,
-        stop: &Stop,
+        (board, stop): (&Board<'_>, &Stop),
         outcome: &mut Outcome,
+        each: &(dyn Fn(&Slot<'_>) -> (End, Option<Scorecard>) + Sync),
     ) {
         let cores = Cores::new(self.jobs, self.clock);
         let slots: Vec<Slot<'_>> = wanted
@@ -192,6 +197,7 @@ impl Class<'_> {
         };
         let (next, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let broken: Mutex<Option<Failure>> = Mutex::new(None);
+        let bug: Mutex<Option<Failure>> = Mutex::new(None);
         let cards: Mutex<BTreeMap<String, Scorecard>> = Mutex::default();
         let halt = AtomicBool::new(false);
         let work = || {
@@ -199,8 +205,21 @@ impl Class<'_> {
                 if halt.load(Ordering::Relaxed) || stop.is_set() {
                     break;
                 }
-                let (end, card) = self.one(slot, board);
+                let caught = catch_unwind(AssertUnwindSafe(|| each(slot)));
+                let (end, card) = caught.unwrap_or_else(|panic| {
+                    // Its turn would be held until the end of the run, and everybody would wait for it.
+                    self.leave(slot);
+                    let why = words_of(panic.as_ref());
+                    (End::Bug { why }, None)
+                });
                 match &end {
+                    End::Bug { why } => {
+                        let name = &slot.submission.name;
+                        set(
+                            &bug,
+                            Failure::bug(format!("`{name}` met a fault of this program: {why}")),
+                        );
+                    }
                     End::Machine { why } => {
                         let enough = refusals.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_REFUSALS;
                         if enough || card.is_none() {
@@ -244,6 +263,8 @@ impl Class<'_> {
             }
         });
         let cards = cards.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let given_up =
+            |failure: Mutex<Option<Failure>>| failure.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome.interrupted = wanted.len() - cards.len();
         let without = wanted.iter().map(|one| one.name.clone());
         outcome
@@ -251,7 +272,7 @@ impl Class<'_> {
             .extend(without.filter(|name| !cards.contains_key(name)));
         outcome.missing.sort();
         outcome.cards.extend(cards);
-        outcome.given_up = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.given_up = given_up(bug).or_else(|| given_up(broken));
     }
 
     fn write_result(&self, slot: &Slot<'_>, end: &End, results: &Mutex<Results>) -> Result<(), Failure> {
@@ -274,9 +295,7 @@ impl Class<'_> {
     fn one(&self, slot: &Slot<'_>, board: &Board<'_>) -> (End, Option<Scorecard>) {
         let own = self.own(slot.submission);
         let ended = self.try_one(slot, board, &own);
-        slot.turn.rest();
-        tidy(&own.join("work"));
-        tidy(&own.join("home"));
+        self.leave(slot);
         match ended {
             Ok(card) => (End::graded(&card), Some(card)),
             Err(_) if slot.late.load(Ordering::Relaxed) => {
@@ -289,6 +308,14 @@ impl Class<'_> {
                 (End::Machine { why }, self.partial(slot, &own))
             }
         }
+    }
+
+    /// Gives a submission's turn back and removes what is no evidence.
+    fn leave(&self, slot: &Slot<'_>) {
+        slot.turn.rest();
+        let own = self.own(slot.submission);
+        tidy(&own.join("work"));
+        tidy(&own.join("home"));
     }
 
     /// Returns the card of what was measured before an end that came too soon: what is not known has no verdict. Evidence of
@@ -382,6 +409,14 @@ fn is_open(card: &Scorecard) -> bool {
         .any(|criterion| criterion.verdict == Verdict::NoVerdict)
 }
 
+/// Whether what was handed in could not be taken, through no fault of ours.
+fn refused(bundle: &Bundle) -> bool {
+    bundle
+        .items
+        .iter()
+        .any(|item| matches!(item, Item::Start(stage) if stage.is_refusal()))
+}
+
 /// Says what came of a submission in a few words.
 fn told(end: &End) -> String {
     match end {
@@ -402,8 +437,16 @@ fn told(end: &End) -> String {
         }
         End::OutOfTime { deadline_s } => format!("its {deadline_s} s are over; the rest has no verdict"),
         End::Machine { why } => format!("this machine refused: {why}"),
+        End::Bug { why } => format!("a fault of this program: {why}"),
         End::Interrupted => "stopped".to_owned(),
     }
+}
+
+/// Returns the words of a panic.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 fn set(broken: &Mutex<Option<Failure>>, failure: Failure) {
@@ -417,4 +460,82 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Removes a folder of ours that is no evidence; one that cannot be removed is only in the way.
 fn tidy(dir: &Path) {
     drop(fs::remove_dir_all(dir));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::Colour;
+    use crate::cli::run::no_world;
+    use crate::cli::ui::Ui;
+    use crate::course::CourseFiles;
+    use crate::submission::find;
+
+    #[test]
+    fn a_fault_of_ours_with_one_submission_ends_no_other_and_is_told_by_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let names = ["a", "b", "c", "d"];
+        let words = names.map(|name| {
+            let folder = home.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("reelworld.toml"), "").unwrap();
+            folder.display().to_string()
+        });
+        let submissions = find(&words).unwrap();
+        let milestone = Milestone::open(&CourseFiles::open(None), "m1").unwrap();
+        let clock = Clock::start();
+        let class = Class {
+            milestone: &milestone,
+            ground: &Ground::Nothing,
+            world: &no_world(),
+            seed: 1,
+            out: home.path(),
+            data: home.path(),
+            isolation: None,
+            jobs: 2,
+            deadline: Duration::from_secs(60),
+            clock,
+        };
+        let (ui, stop) = (Ui::new(Colour::Never), Stop::default());
+        let board = Board::new(&ui, clock, "a test".to_owned(), names.len(), 0);
+        let results = Mutex::new(Results::open(home.path()).unwrap());
+        let mut outcome = Outcome::default();
+        let each = |slot: &Slot<'_>| {
+            let kind = if slot.submission.name == "b" {
+                Kind::Alone
+            } else {
+                Kind::Work
+            };
+            slot.turn.take(kind, &slot.stop).unwrap();
+            assert!(slot.submission.name != "b", "the seventh of five movies");
+            // Whoever is timed needs a machine that nobody else holds.
+            slot.turn.take(Kind::Alone, &slot.stop).unwrap();
+            slot.turn.rest();
+            (End::OutOfTime { deadline_s: 1 }, None)
+        };
+        let all: Vec<&Submission> = submissions.iter().collect();
+        class.side_by_side(&all, &results, (&board, &stop), &mut outcome, &each);
+        let given_up = outcome.given_up.unwrap();
+        assert_eq!(given_up.exit, Exit::Bug);
+        assert_eq!(
+            given_up.message,
+            "`b` met a fault of this program: the seventh of five movies"
+        );
+        let mut ends: Vec<(String, End)> = Results::read(home.path())
+            .unwrap()
+            .into_iter()
+            .map(|line| (line.submission, line.end))
+            .collect();
+        ends.sort_by(|one, other| one.0.cmp(&other.0));
+        let wanted = names.map(|name| {
+            let end = match name {
+                "b" => End::Bug {
+                    why: "the seventh of five movies".to_owned(),
+                },
+                _ => End::OutOfTime { deadline_s: 1 },
+            };
+            (name.to_owned(), end)
+        });
+        assert_eq!(ends, wanted);
+    }
 }

@@ -73,8 +73,12 @@ pub(super) fn grade(
     show_class(&cards, &out, &args.milestone, args.json, ui)?;
     if let Some(failure) = outcome.given_up {
         let cards = cards.len();
+        let what = match failure.exit {
+            Exit::Bug => "report it with the lines above",
+            _ => "mend the machine",
+        };
         return Err(failure.hint(format!(
-            "{cards} submissions are graded and kept; mend the machine, then the same command with --resume goes on"
+            "{cards} submissions are graded and kept; {what}, then the same command with --resume goes on"
         )));
     }
     if outcome.interrupted > 0 {

@@ -317,11 +317,7 @@ pub(super) fn write_pages(card: &Scorecard, out: &Path) -> Result<(), Failure> {
 
 /// A page that cannot be made is our bug.
 pub(super) fn page<E: std::fmt::Display>(made: Result<String, E>) -> Result<String, Failure> {
-    made.map_err(|error| Failure {
-        exit: Exit::Bug,
-        message: format!("the page cannot be made: {error}"),
-        hint: None,
-    })
+    made.map_err(|error| Failure::bug(format!("the page cannot be made: {error}")))
 }
 
 /// Returns the exit that cards stand for.

@@ -37,6 +37,14 @@ impl Failure {
         }
     }
 
+    pub(super) fn bug(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Bug,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -114,7 +122,7 @@ impl Ui {
 /// A flag that Ctrl-C and SIGTERM set: the work ends at its next step, with its children ended and its evidence kept.
 ///
 /// A second Ctrl-C ends the program at once; the leash of every child notices and ends the child.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Stop(Arc<AtomicBool>);
 
 impl Stop {

@@ -165,7 +165,8 @@ pub fn judge(bundle: &Bundle) -> Judged {
     let started = starts(&parts, &mut findings);
     let notes = notes(bundle, &parts);
     told::repository(&parts.told, &mut findings);
-    if started && parts.traffic.is_some() {
+    // Traffic that was cut is no experiment: what came of its beginning says nothing of the whole.
+    if started && parts.traffic.is_some_and(|end| !end.interrupted) {
         let run = Run::new(&parts, deadline_ns);
         run.answers(&mut findings);
         run.latency(&mut findings);

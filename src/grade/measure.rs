@@ -18,8 +18,8 @@ use super::turn::{Kind, Stopped, Turn};
 use crate::clock::Clock;
 use crate::course::Assignment;
 use crate::evidence::{
-    BundleError, CatalogueFacts, EnjoymentScore, IsolationNote, Item, Manifest, ObservedScore, StageEnd,
-    UserScore, Writer,
+    BundleError, CatalogueFacts, ClaimFacts, EnjoymentScore, IsolationNote, Item, Manifest, ObservedScore,
+    ReportText, SplitFacts, StageEnd, UserScore, Writer,
 };
 use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
 use crate::incident::Incidents;
@@ -275,7 +275,7 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
         }
         (Subject::Refused { why, ours }, _) => {
             bundle.append(&Item::Start(StageEnd {
-                command: "unpack".to_owned(),
+                command: StageEnd::UNPACK.to_owned(),
                 what: if *ours {
                     "the submission could not be fetched".to_owned()
                 } else {
@@ -285,6 +285,9 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
                 ours: *ours,
                 ..StageEnd::default()
             }))?;
+            if !ours {
+                find_nothing(wanted, why, &mut bundle)?;
+            }
             None
         }
     };
@@ -295,6 +298,66 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
         return Err(MeasureError::Interrupted);
     }
     bundle.finish((tools.clock.elapsed() - begun).as_secs_f64())?;
+    Ok(())
+}
+
+/// Says of everything that is looked for in a repository why it is not there, where what was handed in cannot be taken: the next
+/// measuring would find no more.
+fn find_nothing(wanted: Wanted, why: &str, bundle: &mut Writer) -> Result<(), MeasureError> {
+    let (fault, what) = (
+        Some(why.to_owned()),
+        format!("what was handed in cannot be taken: {why}"),
+    );
+    let items = [
+        wanted.claims.then(|| {
+            Item::Claims(ClaimFacts {
+                faults: Some(what.clone()),
+                ..ClaimFacts::default()
+            })
+        }),
+        wanted
+            .conclusion
+            .then(|| Item::Experiment(ReportText::Unreadable(what.clone()))),
+        wanted.history.then(|| {
+            Item::History(HistoryFacts {
+                fault: fault.clone(),
+                ..HistoryFacts::default()
+            })
+        }),
+        wanted.files.then(|| {
+            Item::Files(FileFacts {
+                fault: fault.clone(),
+                ..FileFacts::default()
+            })
+        }),
+        wanted.tests.then(|| {
+            Item::Tests(StageEnd {
+                what: what.clone(),
+                ..StageEnd::default()
+            })
+        }),
+        wanted.coverage.then(|| {
+            Item::Coverage(CoverageFacts {
+                fault: fault.clone(),
+                ..CoverageFacts::default()
+            })
+        }),
+        wanted.commands.then(|| Item::Commands {
+            stages: vec![StageEnd {
+                what: what.clone(),
+                ..StageEnd::default()
+            }],
+        }),
+        wanted.split.then(|| {
+            Item::Split(SplitFacts {
+                fault: fault.clone(),
+                ..SplitFacts::default()
+            })
+        }),
+    ];
+    for item in items.into_iter().flatten() {
+        bundle.append(&item)?;
+    }
     Ok(())
 }
 
