@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use super::board::Board;
 use super::exit::Exit;
-use super::run::{Hands, Milestone, Run, Walls, repository, run_by, write_pages};
+use super::run::{Hands, Milestone, Run, Walls, leash, repository, run_by, write_pages};
 use super::ui::{Failure, Stop};
 use crate::class::{self, Before, End, Plan, ResultLine, Results, Terms, Wish, plan};
 use crate::clock::Clock;
 use crate::evidence::{Bundle, Item};
 use crate::grade::{Cores, Ground, Kind, Subject, Turn, scorecard};
-use crate::sandbox::Isolation;
+use crate::sandbox::{Isolation, Maker, Packages, Prepared};
 use crate::scorecard::{RunKind, Scorecard, Verdict, WorldRef};
 use crate::submission::{LIMITS, StageError, Submission, stage};
 
@@ -44,6 +44,8 @@ pub(super) struct Class<'a> {
     pub(super) data: &'a Path,
     /// How submissions are kept from this machine; none where they are trusted.
     pub(super) isolation: Option<&'a Isolation>,
+    /// The packages that submissions share.
+    pub(super) packages: &'a Packages,
     pub(super) jobs: usize,
     /// What one submission's turns may take together.
     pub(super) deadline: Duration,
@@ -332,6 +334,36 @@ impl Class<'_> {
         Some(card)
     }
 
+    /// Makes the packages that a submission needs, or finds those that another with the same requirements has had made; none where
+    /// it is left to its own build.
+    fn prepare(&self, work: &Path, slot: &Slot<'_>, board: &Board<'_>) -> Result<Option<Isolation>, Failure> {
+        let Some(isolation) = self.isolation else {
+            return Ok(None);
+        };
+        let name = &slot.submission.name;
+        let maker = Maker {
+            isolation,
+            bounds: self.milestone.assignment.bounds,
+            limits: self.milestone.assignment.limits,
+            leash: &leash()?,
+            clock: self.clock,
+            stop: &slot.stop,
+            begins: &|| board.step(name, "making its packages"),
+        };
+        match self.packages.prepare(work, maker) {
+            Ok(Prepared::Shared(folder)) => Ok(Some(isolation.with_packages(folder))),
+            Ok(Prepared::Own(why)) => {
+                if let Some(why) = why {
+                    board.step(name, &why);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(Failure::machine(format!(
+                "this machine refused while packages of `{name}` were made: {error}"
+            ))),
+        }
+    }
+
     fn try_one(&self, slot: &Slot<'_>, board: &Board<'_>, own: &Path) -> Result<Scorecard, Failure> {
         let interrupted = || Failure {
             exit: Exit::Interrupted,
@@ -356,7 +388,8 @@ impl Class<'_> {
         let subject = match stage(&submission.source, &work, LIMITS, (self.clock, stop)) {
             Ok(staged) => {
                 left_out = staged.notes;
-                let walls = self.isolation.map(|isolation| Walls {
+                let with_packages = self.prepare(&work, slot, board)?;
+                let walls = with_packages.as_ref().or(self.isolation).map(|isolation| Walls {
                     isolation,
                     bounds: self.milestone.assignment.bounds,
                     clock: self.clock,
@@ -492,6 +525,7 @@ mod tests {
             out: home.path(),
             data: home.path(),
             isolation: None,
+            packages: &Packages::new(home.path().join("packages")),
             jobs: 2,
             deadline: Duration::from_secs(60),
             clock,

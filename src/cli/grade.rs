@@ -18,6 +18,7 @@ use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
 use crate::grade::{Ground, scorecard};
 use crate::report::{self, Style};
+use crate::sandbox::Packages;
 use crate::scorecard::{Audience, Scorecard, WorldRef};
 use crate::submission::{Submission, find};
 
@@ -58,6 +59,7 @@ pub(super) fn grade(
         out: &out,
         data: &data,
         isolation: isolation.as_ref(),
+        packages: &Packages::new(out.join("packages")),
         jobs: args.jobs.map_or_else(available, usize::from),
         deadline: Duration::from_secs_f64(args.deadline * 60.0),
         clock,

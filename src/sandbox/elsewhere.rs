@@ -19,6 +19,7 @@ pub(super) mod walls {
     pub(in super::super) const DATA: &str = "/data";
     /// Where Python packages are that a build may install, inside.
     pub(in super::super) const WHEELS: &str = "/wheels";
+    pub(in super::super) const PACKAGES: &str = "/packages";
 }
 
 /// What a sandbox would be made of.

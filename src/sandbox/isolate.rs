@@ -22,6 +22,8 @@ pub struct Isolation {
     runtimes: Vec<PathBuf>,
     /// Python packages that builds may install.
     wheels: Option<PathBuf>,
+    /// Those of them that were made from the requirements of the repository that is sandboxed.
+    packages: Option<PathBuf>,
     facts: IsolationFacts,
 }
 
@@ -100,6 +102,7 @@ impl Isolation {
             bwrap,
             runtimes,
             wheels: None,
+            packages: None,
             facts: IsolationFacts::default(),
         };
         let plan = isolation.plan(Bounds::default(), None);
@@ -116,6 +119,20 @@ impl Isolation {
             .push("Python packages from a folder, no index".to_owned());
         self.wheels = Some(folder);
         self
+    }
+
+    /// Lets a build install packages that were made for it, which its sandbox sees read-only beside the others.
+    #[must_use]
+    pub fn with_packages(&self, folder: PathBuf) -> Self {
+        Self {
+            packages: Some(folder),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the folder of Python packages that builds may install, if there is one.
+    pub(super) fn wheels(&self) -> Option<&Path> {
+        self.wheels.as_deref()
     }
 
     /// Returns what is isolated and how.
@@ -140,8 +157,12 @@ impl Isolation {
         ] {
             env.insert(name.to_owned(), value.to_owned());
         }
-        if self.wheels.is_some() {
-            env.insert("PIP_FIND_LINKS".to_owned(), walls::WHEELS.to_owned());
+        let folders: Vec<&str> = [(&self.packages, walls::PACKAGES), (&self.wheels, walls::WHEELS)]
+            .into_iter()
+            .filter_map(|(folder, inside)| folder.as_ref().map(|_| inside))
+            .collect();
+        if !folders.is_empty() {
+            env.insert("PIP_FIND_LINKS".to_owned(), folders.join(" "));
         }
         if env.contains_key("REELWORLD_DATA") {
             env.insert("REELWORLD_DATA".to_owned(), walls::DATA.to_owned());
@@ -173,15 +194,15 @@ impl Isolation {
             .iter()
             .map(|folder| (folder.clone(), folder.display().to_string()));
         let data = data.map(|data| (data.to_owned(), walls::DATA.to_owned()));
-        let wheels = self
-            .wheels
-            .as_ref()
-            .map(|wheels| (wheels.clone(), walls::WHEELS.to_owned()));
+        let seen =
+            |folder: &Option<PathBuf>, inside: &str| folder.clone().map(|folder| (folder, inside.to_owned()));
+        let wheels = seen(&self.wheels, walls::WHEELS);
+        let packages = seen(&self.packages, walls::PACKAGES);
         Plan {
             program: self.program.clone(),
             bwrap: self.bwrap.clone(),
             bounds,
-            binds: runtimes.chain(data).chain(wheels).collect(),
+            binds: runtimes.chain(data).chain(wheels).chain(packages).collect(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod isolation;
 mod launch;
 mod leash;
 mod output;
+mod packages;
 mod probe;
 mod spec;
 
@@ -24,5 +25,6 @@ pub use isolate::{
 pub use isolation::{run_inside, run_keeper};
 pub use launch::{BuildEnd, Limits, Probe, Running, Start, StartFailure, Workplace, build, free_port, start};
 pub use leash::{Exit, Leash, run_leash};
+pub use packages::{Maker, Packages, Prepared};
 pub use probe::{Promise, promises};
 pub use spec::{CommandLine, EvaluationSpec, FILE as SERVICE_FILE, ObserveSpec, Port, ServiceSpec};

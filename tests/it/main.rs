@@ -23,6 +23,7 @@ mod isolation;
 mod kafka;
 mod layers;
 mod merge;
+mod packages;
 mod report;
 mod sandbox;
 mod secrets;

@@ -11,6 +11,8 @@ pub(in super::super) const HOME: &str = "/box/home";
 pub(in super::super) const DATA: &str = "/data";
 /// Where Python packages are that a build may install, inside.
 pub(in super::super) const WHEELS: &str = "/wheels";
+/// Where packages are that were made from a repository's requirements, inside.
+pub(in super::super) const PACKAGES: &str = "/packages";
 /// The number of the user and of the group inside, and the name.
 const USER: &str = "1000";
 
