@@ -623,7 +623,11 @@ impl Server {
             .iter()
             .any(|place| self.planned[*place].deed == Deed::NoApi);
         if gone {
-            self.api_door = None;
+            if let Some(door) = self.api_door.take() {
+                // Those who still wait for an answer hold up nobody but themselves. Without a thread, a moment of ours is lost.
+                let closing = std::thread::Builder::new().name("closing".to_owned());
+                drop(closing.spawn(move || drop(door)));
+            }
         } else if self.api_door.is_none() {
             let room: Arc<dyn Room> = Arc::clone(&self.company) as Arc<dyn Room>;
             match Door::open(self.api, room, self.clock) {
