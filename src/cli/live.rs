@@ -3,7 +3,7 @@
 //! Both read the same requests: the store has them as the server counted them, the stream as they were published. What they
 //! find is the same to the last digit. When the company itself was down, and which model a service named, only the store knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::course::{Course, CourseFiles, Team};
 use crate::event::{Record, SimTime};
 use crate::grade::MEASURES;
-use crate::rubric::score;
+use crate::rubric::{Rubric, score};
 use crate::scorecard::{Figures, MeasureRow, RunKind, SCHEMA, Scorecard, ServiceRef};
 use crate::server::{Reading, Titles, deadline_ms, shown};
 use crate::store::Store;
@@ -291,7 +291,7 @@ impl Office<'_> {
 
     fn scorecard(&self, watch: &Watch<'_>, team: &Team, span: Span, last: Option<SimTime>) -> Scorecard {
         let findings = watch.findings();
-        let scored = score(&self.milestone.rubric, &findings, RunKind::Grade);
+        let scored = score(&by_windows(&self.milestone.rubric), &findings, RunKind::Grade);
         let measures = MEASURES
             .iter()
             .filter_map(|info| {
@@ -344,6 +344,26 @@ impl Office<'_> {
             evidence: BTreeMap::new(),
         }
     }
+}
+
+/// Returns a rubric whose criteria of windows wait for each other alone: what else they need, a start or valid lists of a run, is
+/// not seen here, and the requests themselves say whether the service answered.
+fn by_windows(rubric: &Rubric) -> Rubric {
+    let mut rubric = rubric.clone();
+    let of_windows: BTreeSet<String> = rubric
+        .criteria
+        .iter()
+        .filter(|criterion| criterion.window.is_some())
+        .map(|criterion| criterion.id.clone())
+        .collect();
+    for criterion in rubric
+        .criteria
+        .iter_mut()
+        .filter(|criterion| criterion.window.is_some())
+    {
+        criterion.needs.retain(|need| of_windows.contains(need));
+    }
+    rubric
 }
 
 /// Returns the first event from which on none of a moment or later is missed: lines of a stream are in order of time, but

@@ -186,7 +186,7 @@ impl Ground {
     }
 
     fn grades_from_store_and_stream_agree(&self) {
-        let submitted = "2026-09-01T21:00";
+        let submitted = "2026-09-02T20:00";
         let live = self.grade(submitted, &["--live".to_owned()]);
         assert_eq!(live, self.grade(submitted, &self.streams()));
         let mut store = Store::open(self.state().join("store.sqlite").to_str().unwrap()).unwrap();
@@ -208,6 +208,18 @@ impl Ground {
             // The side before the submission holds all, as the company has not played on to it.
             assert_eq!(answers["finding"]["value"], answered as f64, "{card}");
             assert_eq!(answered > 0, number == 1);
+            let criteria = card["criteria"].as_array().unwrap();
+            let volume = criteria
+                .iter()
+                .find(|row| row["id"] == "m1.stream.volume")
+                .unwrap();
+            // Decided by the record alone, and not at all where fewer were asked than are wanted.
+            let wanted = match (stored.len(), answered) {
+                (..2_000, _) => "no_verdict",
+                (_, 2_000..) => "pass",
+                _ => "fail",
+            };
+            assert_eq!(volume["verdict"], wanted, "{volume}");
             assert!(card["notes"].to_string().contains("the record ends at"), "{card}");
         }
     }
@@ -449,7 +461,7 @@ mod with_kafka {
             }
             assert_eq!(carried, ground.lines(topic));
         }
-        let submitted = "2026-09-01T21:00";
+        let submitted = "2026-09-02T20:00";
         let kafka = ["--from-log".to_owned(), format!("kafka://{}", node.server())];
         assert_eq!(
             ground.grade(submitted, &["--live".to_owned()]),
