@@ -149,11 +149,20 @@ pub(super) fn invert(a: &mut [f64], n: usize) {
 
 /// Makes columns orthonormal in order (Gram and Schmidt, twice over for accuracy); one that depends on others becomes zero.
 pub(super) fn orthonormalise(columns: &mut [Vec<f64>]) {
+    orthonormalise_passes(columns, 2);
+}
+
+/// The same in one pass, to rounding: enough between the rounds of an iteration that only needs columns kept apart.
+pub(super) fn orthonormalise_roughly(columns: &mut [Vec<f64>]) {
+    orthonormalise_passes(columns, 1);
+}
+
+fn orthonormalise_passes(columns: &mut [Vec<f64>], passes: usize) {
     for place in 0..columns.len() {
         let (before, rest) = columns.split_at_mut(place);
         let current = &mut rest[0];
         let length = dot(current, current).sqrt();
-        for _ in 0..2 {
+        for _ in 0..passes {
             for other in before.iter() {
                 let shared = dot(current, other);
                 add_scaled(current, -shared, other);

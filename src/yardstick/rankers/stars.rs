@@ -73,6 +73,7 @@ pub fn fit_star_model(train: &Dataset, factors: usize, branch: &Branch) -> StarM
 fn half(solved: &mut Vectors, fixed: &Vectors, given: &[Vec<Star>], mean: f64) {
     let width = fixed.width;
     let mut square = vec![0.0; width * width];
+    let mut known = vec![0.0; width];
     for (place, given) in given.iter().enumerate() {
         square.fill(0.0);
         for entry in 0..width {
@@ -81,7 +82,7 @@ fn half(solved: &mut Vectors, fixed: &Vectors, given: &[Vec<Star>], mean: f64) {
         let right = solved.row_mut(place);
         right.fill(0.0);
         for (other, stars) in given {
-            let mut known = fixed.row(*other as usize).to_vec();
+            known.copy_from_slice(fixed.row(*other as usize));
             let left = stars - mean - known[0];
             known[0] = 1.0;
             add_outer(&mut square, 1.0, &known);

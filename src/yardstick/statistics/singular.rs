@@ -1,7 +1,7 @@
 //! Leading singular values of a sparse matrix.
 
 use crate::seed::Branch;
-use crate::yardstick::linear::{add_scaled, eigenvectors, orthonormalise};
+use crate::yardstick::linear::{add_scaled, eigenvectors, orthonormalise, orthonormalise_roughly};
 
 /// Rounds of subspace iteration; with half as many directions again as are wanted, the last one is right to 10⁻⁴.
 const ROUNDS: u32 = 18;
@@ -47,10 +47,10 @@ impl Sparse {
         let mut draws = branch.at(0);
         let mut block: Vec<f64> = (0..self.columns * width).map(|_| draws.normal()).collect();
         for _ in 0..ROUNDS {
-            orthonormalise_block(&mut block, width);
+            orthonormalise_block(&mut block, width, orthonormalise_roughly);
             block = self.transposed_times(&self.times(&block, width), width);
         }
-        orthonormalise_block(&mut block, width);
+        orthonormalise_block(&mut block, width, orthonormalise);
         let image = self.times(&block, width);
         let mut gram = vec![vec![0.0; width]; width];
         for row in image.chunks_exact(width) {
@@ -70,12 +70,12 @@ impl Sparse {
 }
 
 /// Makes the columns of a block orthonormal.
-fn orthonormalise_block(block: &mut [f64], width: usize) {
+fn orthonormalise_block(block: &mut [f64], width: usize, make: fn(&mut [Vec<f64>])) {
     let height = block.len() / width;
     let mut columns: Vec<Vec<f64>> = (0..width)
         .map(|column| (0..height).map(|row| block[row * width + column]).collect())
         .collect();
-    orthonormalise(&mut columns);
+    make(&mut columns);
     for (column, values) in columns.iter().enumerate() {
         for (row, value) in values.iter().enumerate() {
             block[row * width + column] = *value;

@@ -13,6 +13,9 @@ const CHOICE_PLACES: [usize; 10] = [2, 3, 4, 5, 6, 8, 11, 20, 30, 50];
 const RATING_PLACES: [usize; 6] = [1, 2, 3, 4, 6, 10];
 /// Permutations of which the largest first singular value stands for chance: one alone varies by two in a hundred.
 const PERMUTATIONS: u64 = 8;
+/// The singular values that are sought of a permutation, of which the first is used: chance has no gaps, and with so many the
+/// first is right to 10⁻⁵.
+const CHANCE_VALUES: usize = 8;
 
 pub(super) fn measure(view: &View, effects: Option<&Effects>, branch: &Branch, figures: &mut Figures) {
     let matrix = Sparse {
@@ -63,7 +66,7 @@ fn residuals(view: &View, effects: &Effects, branch: &Branch, figures: &mut Figu
         for (entry, value) in matrix.entries.iter_mut().zip(shuffled) {
             entry.2 = value;
         }
-        let values = matrix.singular_values(20, &branch.branch("chance"));
+        let values = matrix.singular_values(CHANCE_VALUES, &branch.branch("chance"));
         chance = chance.max(values.first().copied().unwrap_or_default());
     }
     if chance <= 0.0 {
