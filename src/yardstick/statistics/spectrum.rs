@@ -14,7 +14,7 @@ const RATING_PLACES: [usize; 6] = [1, 2, 3, 4, 6, 10];
 /// Permutations of which the largest first singular value stands for chance: one alone varies by two in a hundred.
 const PERMUTATIONS: u64 = 8;
 /// The singular values that are sought of a permutation, of which the first is used: chance has no gaps, and with so many the
-/// first is right to 10⁻⁵.
+/// first is right to 10⁻⁷.
 const CHANCE_VALUES: usize = 8;
 
 pub(super) fn measure(view: &View, effects: Option<&Effects>, branch: &Branch, figures: &mut Figures) {
