@@ -42,7 +42,13 @@ pub(super) fn beside(
         return Ok((None, place.clone()));
     }
     let newer_data = wanted.attack.then(|| attack::prepare(&place.home)).transpose()?;
-    let company = Beside::open(job.ground, job.data.as_deref(), job.seed, tools.clock)?;
+    let company = Beside::open(
+        job.ground,
+        job.data.as_deref(),
+        job.incidents,
+        job.seed,
+        tools.clock,
+    )?;
     let place = company.put_beside(place, newer_data.as_deref())?;
     Ok((Some(company), place))
 }

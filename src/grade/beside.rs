@@ -1,4 +1,4 @@
-//! The company beside a service that is graded: its API, on the machine's loopback or inside its sandbox, and what incidents make of that.
+//! The company beside a service that is graded: its stream, and its API on the machine's loopback or inside its sandbox, and what incidents make of that.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::feed::Feed;
 use super::incidents::Surroundings;
 use super::measure::Ground;
 use crate::clock::Clock;
 use crate::company::{Change, Company, Limit};
 use crate::door::{Ask, Door, MOST_WAIT, Reply, Room};
-use crate::incident::{Kind, Outage, Part};
+use crate::incident::{Incidents, Kind, Outage, Part};
 use crate::sandbox::{Outlet, Workplace, reopen, shut};
 use crate::seed::Key;
 
@@ -31,10 +32,12 @@ const MOST_BYTES: u64 = 256 << 20;
 /// The port of the API inside a sandbox: none that services listen on.
 const PORT_INSIDE: u16 = 18_080;
 
-/// The company's API, for as long as this lives.
+/// The company's API and stream, for as long as this lives.
 pub(super) struct Beside {
     desk: Arc<Desk>,
     doors: Arc<Mutex<Doors>>,
+    feed: Option<Feed>,
+    world_is_known: bool,
     clock: Clock,
 }
 
@@ -91,7 +94,14 @@ impl Doors {
 
 impl Beside {
     /// Opens the API: of the whole company where the truth is known, of what was released otherwise.
-    pub(super) fn open(ground: &Ground, data: Option<&Path>, seed: u64, clock: Clock) -> io::Result<Self> {
+    /// The stream is there if an incident is about it.
+    pub(super) fn open(
+        ground: &Ground,
+        data: Option<&Path>,
+        incidents: &Incidents,
+        seed: u64,
+        clock: Clock,
+    ) -> io::Result<Self> {
         let records: Box<dyn Room> = match (ground, data) {
             (Ground::Truth { world, .. }, _) => {
                 let branch = Key::from_seed(seed).branch("company");
@@ -111,9 +121,15 @@ impl Beside {
             all: Vec::new(),
             fault: None,
         };
+        let feed = match data {
+            Some(data) if incidents.need(Part::Stream) => Some(Feed::open(ground, data, seed, clock)?),
+            _ => None,
+        };
         Ok(Self {
             desk,
             doors: Arc::new(Mutex::new(doors)),
+            feed,
+            world_is_known: matches!(ground, Ground::Truth { .. }),
             clock,
         })
     }
@@ -121,8 +137,14 @@ impl Beside {
     /// Returns the same workplace with the API within reach, and with a folder whose files may come while the service runs.
     pub(super) fn put_beside(&self, place: &Workplace, newer_data: Option<&Path>) -> io::Result<Workplace> {
         let mut place = place.clone();
+        let mut outlets = vec![self.outlet()];
+        if let Some(feed) = &self.feed {
+            let (outlet, env) = feed.reach(place.sandbox.is_some())?;
+            outlets.extend(outlet);
+            place.env.extend(env);
+        }
         let address = if let Some(sandbox) = &place.sandbox {
-            place.sandbox = Some(sandbox.with_company(vec![self.outlet()], newer_data));
+            place.sandbox = Some(sandbox.with_company(outlets, newer_data));
             SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_INSIDE))
         } else {
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -161,6 +183,15 @@ fn lock(doors: &Mutex<Doors>) -> MutexGuard<'_, Doors> {
 
 impl Surroundings for Beside {
     fn begin(&self, kind: &Kind) -> Result<(), String> {
+        let feed = || {
+            let none = "no stream runs beside this service";
+            self.feed.as_ref().ok_or_else(|| none.to_owned())
+        };
+        match kind {
+            Kind::DependencyLoss(Part::Stream) => return feed()?.close(),
+            Kind::MalformedStream(fault) => return feed()?.spoil(*fault, self.world_is_known),
+            _ => {}
+        }
         let mut doors = lock(&self.doors);
         if let Some(fault) = &doors.fault {
             return Err(format!("the API could not be opened: {fault}"));
@@ -171,9 +202,6 @@ impl Surroundings for Beside {
                     .close()
                     .map_err(|error| format!("the API could not be closed: {error}"))?;
             }
-            Kind::DependencyLoss(Part::Stream) | Kind::MalformedStream(_) => {
-                return Err("no stream runs beside this service".to_owned());
-            }
             _ => self.desk.state().fault = Some(*kind),
         }
         Ok(())
@@ -181,6 +209,7 @@ impl Surroundings for Beside {
 
     fn end(&self) -> Result<(), String> {
         self.desk.state().fault = None;
+        self.feed.as_ref().map_or(Ok(()), Feed::mend)?;
         lock(&self.doors)
             .open(&self.desk, self.clock)
             .map_err(|error| format!("the API could not be opened again: {error}"))

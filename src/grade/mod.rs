@@ -5,6 +5,7 @@ mod attack;
 mod beside;
 mod evaluation;
 mod fairness;
+mod feed;
 mod files;
 mod given;
 mod incidents;

@@ -10,7 +10,7 @@ use super::truth::{FaultFacts, Power, Truth, of_fault, strengths};
 use super::{Kind, Plan, Window};
 use crate::event::{Event, Record, SimTime};
 use crate::seed::{Branch, Draws};
-use crate::world::{UserId, World};
+use crate::world::{Profile, UserId, World};
 
 /// A fault of the data.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,7 +98,9 @@ impl Fault {
 /// Lines go in through [`LineFaults::push`] in order; [`LineFaults::finish`] lets out what is still held back.
 #[derive(Debug)]
 pub struct LineFaults<'a> {
-    world: &'a World,
+    world: Option<&'a World>,
+    users: u32,
+    profile: Profile,
     days: u32,
     active: Vec<Active<'a>>,
     held: BinaryHeap<Reverse<Held>>,
@@ -127,6 +129,21 @@ type Held = (SimTime, u64, Vec<u8>, Vec<usize>);
 impl<'a> LineFaults<'a> {
     /// Makes the faults of a plan ready for a log that begins at `start`.
     pub fn new(plan: &'a Plan, world: &'a World, branch: &Branch, start: SimTime, days: u32) -> Self {
+        let about = (world.spec().users, world.spec().profile);
+        Self {
+            world: Some(world),
+            ..Self::of_released(plan, about, branch, start, days)
+        }
+    }
+
+    /// As [`Self::new`], for who knows only how many users the company has and its contract: nobody is then of any group.
+    pub fn of_released(
+        plan: &'a Plan,
+        (users, profile): (u32, Profile),
+        branch: &Branch,
+        start: SimTime,
+        days: u32,
+    ) -> Self {
         let active = plan
             .troubles
             .iter()
@@ -149,7 +166,9 @@ impl<'a> LineFaults<'a> {
             })
             .collect();
         Self {
-            world,
+            world: None,
+            users,
+            profile,
             days,
             active,
             held: BinaryHeap::new(),
@@ -253,7 +272,8 @@ impl<'a> LineFaults<'a> {
             match active.fault {
                 Fault::Missing { share, group, hours } => {
                     let hour = time.seconds().div_euclid(3600).rem_euclid(24) as u8;
-                    let concerned = group.is_none_or(|group| group.holds(self.world, UserId(user)))
+                    let concerned = group
+                        .is_none_or(|group| self.world.is_some_and(|world| group.holds(world, UserId(user))))
                         && hours.is_none_or(|(from, until)| within(hour, from, until));
                     if mark(concerned, draws.chance(share)) {
                         return None;
@@ -261,7 +281,7 @@ impl<'a> LineFaults<'a> {
                 }
                 Fault::OutOfRange { share } => {
                     if mark(true, draws.chance(share)) {
-                        push_out(&mut record, self.world.spec().users, &mut draws);
+                        push_out(&mut record, self.users, &mut draws);
                     }
                 }
                 Fault::UnitChange => {
@@ -286,7 +306,7 @@ impl<'a> LineFaults<'a> {
         let mut text = line.to_vec();
         if record != original {
             text.clear();
-            record.print(self.world.spec().profile, &mut text);
+            record.print(self.profile, &mut text);
         }
         let mut draft = Draft {
             text,

@@ -30,7 +30,13 @@ fn told(output: &Output) -> String {
 #[test]
 fn a_drill_tells_how_a_service_responds_and_leaves_the_rest_out() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["service.py", "base.py", "reelworld.toml", "update.py"] {
+    for name in [
+        "service.py",
+        "base.py",
+        "stream.py",
+        "reelworld.toml",
+        "update.py",
+    ] {
         fs::copy(
             root().join("fixtures/told/careless").join(name),
             dir.path().join(name),
@@ -55,6 +61,28 @@ fn a_drill_tells_how_a_service_responds_and_leaves_the_rest_out() {
     assert!(count("after", "well") < count("after", "asked") / 2, "{rush}");
     assert!(rush["lost"].as_u64().unwrap() > 30, "{rush}");
     assert_eq!(rush["recovered_s"], Value::Null, "{rush}");
+}
+
+#[test]
+fn a_service_that_believes_every_line_of_the_stream_ends_with_the_first_that_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["service.py", "base.py", "stream.py", "reelworld.toml"] {
+        let from = root().join("fixtures/told/careless").join(name);
+        fs::copy(from, dir.path().join(name)).unwrap();
+    }
+    let mut command = small(&["drill", "told", "--only", "stream-form", "--json", "--dir"]);
+    let output = command.arg(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let incident = &found["incidents"][0];
+    assert_eq!(incident["could_not_be_run"], Value::Null, "{incident}");
+    let count = |key: &str, part: &str| incident[key][part].as_u64().unwrap();
+    assert!(count("during", "asked") > 20, "{incident}");
+    assert!(
+        count("during", "well") < count("during", "asked") / 2,
+        "{incident}"
+    );
+    assert_eq!(count("after", "well"), 0, "{incident}");
 }
 
 #[test]

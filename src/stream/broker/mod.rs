@@ -12,7 +12,7 @@ mod wire;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -79,23 +79,32 @@ impl Broker {
     /// # Errors
     /// When another broker serves the archive, or the address is taken, or the system refuses.
     pub fn start(archive: Archive, options: &BrokerOptions, clock: Clock) -> Result<Self, StreamError> {
+        let listener = TcpListener::bind(options.listen)
+            .map_err(|error| io_error(&PathBuf::from(options.listen.to_string()), error))?;
+        let host = options.advertised.clone();
+        let host = host.unwrap_or_else(|| options.listen.ip().to_string());
+        Self::on(archive, listener, host, clock)
+    }
+
+    /// As [`Self::start`], where somebody listens already, such as on a port inside of a sandbox; clients are told to come to `host`.
+    ///
+    /// # Errors
+    /// When another broker serves the archive, or the system refuses.
+    pub fn on(
+        archive: Archive,
+        listener: TcpListener,
+        host: String,
+        clock: Clock,
+    ) -> Result<Self, StreamError> {
         let home = archive.dir().join(HOME);
         fs::create_dir_all(&home).map_err(|error| io_error(&home, error))?;
         let lock = lock(&home.join("lock"))?;
         let path = home.join("offsets");
         let offsets = Offsets::open(&path).map_err(|error| io_error(&path, error))?;
-        let bound = TcpListener::bind(options.listen)
-            .and_then(|listener| Ok((listener.local_addr()?, listener)))
-            .and_then(|(address, listener)| {
-                listener.set_nonblocking(true)?;
-                Ok((address, listener))
-            });
-        let (address, listener) =
-            bound.map_err(|error| io_error(&PathBuf::from(options.listen.to_string()), error))?;
-        let host = options
-            .advertised
-            .clone()
-            .unwrap_or_else(|| address.ip().to_string());
+        let address = listener
+            .set_nonblocking(true)
+            .and_then(|()| listener.local_addr())
+            .map_err(|error| io_error(&home, error))?;
         let cluster = cluster_id(&home);
         let shared = Arc::new(Shared::new(
             archive,
@@ -183,22 +192,25 @@ fn lock(path: &Path) -> Result<File, StreamError> {
 
 /// Takes connections, each with a thread of its own, and ends them all when the broker stops.
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut connections: Vec<JoinHandle<()>> = Vec::new();
+    let mut connections: Vec<(JoinHandle<()>, Arc<TcpStream>)> = Vec::new();
     let mut synced = shared.clock.elapsed();
     while !shared.stopping() {
         match listener.accept() {
             Ok((socket, peer)) => {
-                connections.retain(|thread| !thread.is_finished());
+                connections.retain(|(thread, _)| !thread.is_finished());
                 // One too many is closed at once; the client comes again.
                 if connections.len() < MAX_CONNECTIONS {
                     let shared = Arc::clone(shared);
+                    let socket = Arc::new(socket);
+                    let held = Arc::clone(&socket);
                     let thread = std::thread::Builder::new()
                         .name("connection".to_owned())
                         .spawn(move || {
                             // A connection that fails is closed; its client knows what to do.
-                            let _ended = serve(socket, peer, &shared);
+                            let _ended = serve(&socket, peer, &shared);
+                            let _closed = socket.shutdown(Shutdown::Both);
                         });
-                    connections.extend(thread);
+                    connections.extend(thread.map(|thread| (thread, held)));
                 }
             }
             Err(_) => shared.clock.sleep(Duration::from_millis(20)),
@@ -210,13 +222,17 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             let _later = shared.offsets().sync();
         }
     }
-    for thread in connections {
+    // Whoever waits for a request is told that none will come: not every wait ends by itself.
+    for (_, socket) in &connections {
+        let _closed = socket.shutdown(Shutdown::Both);
+    }
+    for (thread, _) in connections {
         let _ended = thread.join();
     }
 }
 
 /// Answers the requests of one connection, one after the other, as Kafka does.
-fn serve(mut socket: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<()> {
+fn serve(mut socket: &TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<()> {
     socket.set_nonblocking(false)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(LOOK_EVERY))?;
@@ -238,7 +254,7 @@ fn serve(mut socket: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result
 }
 
 /// Reads a frame without its length; false where there is none any more.
-fn read_frame(socket: &mut TcpStream, shared: &Shared, frame: &mut Vec<u8>) -> io::Result<bool> {
+fn read_frame(socket: &mut &TcpStream, shared: &Shared, frame: &mut Vec<u8>) -> io::Result<bool> {
     let mut length = [0; 4];
     if !read_exact(socket, shared, &mut length, IDLE_TIME)? {
         return Ok(false);
@@ -263,7 +279,7 @@ fn read_frame(socket: &mut TcpStream, shared: &Shared, frame: &mut Vec<u8>) -> i
 
 /// Fills the bytes; false where the client goes, takes too long, or the broker stops.
 fn read_exact(
-    socket: &mut TcpStream,
+    socket: &mut &TcpStream,
     shared: &Shared,
     bytes: &mut [u8],
     limit: Duration,
