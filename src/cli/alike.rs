@@ -7,10 +7,12 @@ use std::path::Path;
 use super::args::Alike;
 use super::exit::Exit;
 use super::ui::{Failure, Ui};
-use crate::alike::{Lists, Pair, Report, SourceFile, alike as compare, shared_code};
+use crate::alike::{Lists, Pair, Report, SourceFile, alike as compare, shared_code, shared_downtime};
 use crate::course::{CourseFiles, Framework};
+use crate::event::SimTime;
 use crate::evidence::Bundle;
 use crate::grade::lists_given;
+use crate::store::{Store, StoreError};
 
 /// The most pairs that are printed where nothing is flagged: the most alike.
 const SHOWN: usize = 5;
@@ -36,13 +38,94 @@ const FOREIGN: [&str; 7] = [
 
 /// Compares the lists or the code of a class.
 pub(super) fn alike(args: &Alike, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
-    let text = match &args.run {
-        Some(run) => of_lists(run, args.json, ui)?,
-        None => of_code(args, files)?,
+    let text = match (&args.run, &args.store) {
+        (Some(run), _) => of_lists(run, args.json, ui)?,
+        (None, Some(store)) => of_downtime(store, args.json)?,
+        (None, None) => of_code(args, files)?,
     };
     ui.data(&text)
         .map_err(|error| Failure::machine(format!("cannot print: {error}")))?;
     Ok(Exit::Passed)
+}
+
+/// Compares when the services of the open company were down, minute by minute; what was the company's own fault is left out.
+fn of_downtime(place: &str, as_json: bool) -> Result<String, Failure> {
+    let refused = |error: StoreError| Failure::usage(format!("`{place}`: {error}"));
+    // A file that is not there would be made, and compared as an empty one.
+    if !place.starts_with("postgres") && !Path::new(place).is_file() {
+        return Err(Failure::usage(format!("`{place}` is no store"))
+            .hint("`reelworld serve` names the store that it keeps"));
+    }
+    let mut store = Store::open(place).map_err(refused)?;
+    let own: Vec<(i64, i64)> = store
+        .outages()
+        .map_err(refused)?
+        .iter()
+        .map(|spell| (minute(spell.from), minute(spell.until)))
+        .collect();
+    let whole = (SimTime(0), SimTime(i64::MAX));
+    let mut down: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    for (number, name) in store.teams().map_err(refused)? {
+        let minutes = store.minutes(number, whole).map_err(refused)?;
+        for [minute, ..] in &minutes {
+            (first, last) = (first.min(*minute), last.max(*minute));
+        }
+        // As availability has it: more than half of what was asked in it failed.
+        let failed = minutes.iter().filter(|[_, asked, well, ..]| well * 2 < *asked);
+        let failed = failed
+            .map(|[minute, ..]| *minute)
+            .filter(|minute| !own.iter().any(|(from, until)| from <= minute && minute <= until));
+        down.insert(name, failed.collect());
+    }
+    let teams = down.len();
+    let span = u32::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(0);
+    let down = down
+        .into_iter()
+        .map(|(team, minutes)| {
+            let from_first = minutes.iter().map(|minute| (minute - first) as u32);
+            (team, from_first.collect())
+        })
+        .collect();
+    let found = shared_downtime(&down, span);
+    if as_json {
+        let pairs: Vec<serde_json::Value> = found
+            .iter()
+            .map(|pair| {
+                serde_json::json!({
+                    "teams": pair.teams, "minutes": pair.minutes, "minutes_of_each": pair.each,
+                    "spells_that_meet": pair.spells.0, "spells": pair.spells.1, "chance": pair.chance,
+                })
+            })
+            .collect();
+        let all = serde_json::json!({
+            "schema": "reelworld/alike-downtime/v1", "teams": teams, "minutes": span, "pairs": pairs,
+        });
+        return Ok(format!("{all:#}\n"));
+    }
+    let mut lines = vec![format!(
+        "{} pairs of {teams} teams should be looked at by a person",
+        found.len()
+    )];
+    for pair in &found {
+        lines.push(format!(
+            "\n{} and {}\n  down together for {} minutes, of {} and {}; {} of {} spells meet, by chance in {:.2} % of cases",
+            pair.teams[0],
+            pair.teams[1],
+            pair.minutes,
+            pair.each[0],
+            pair.each[1],
+            pair.spells.0,
+            pair.spells.1,
+            pair.chance * 100.0
+        ));
+    }
+    lines.push(String::new());
+    Ok(lines.join("\n"))
+}
+
+fn minute(moment: SimTime) -> i64 {
+    moment.seconds().div_euclid(60)
 }
 
 fn of_code(args: &Alike, files: &CourseFiles) -> Result<String, Failure> {

@@ -379,14 +379,18 @@ pub(super) struct Drill {
   reelworld alike runs/m1 --json
   reelworld alike --code submissions/*           code, beyond what the built-in starters have
   reelworld alike --code submissions/* --base starter
+  reelworld alike --store company.db             services of the open company that go down together
 
 Lists for the same users are compared, two submissions at a time, beyond what popular movies explain and
 beyond what independent models have in common; code beyond the starter and beyond what many teams have.
 It is no verdict: who is flagged may have an answer.")]
 pub(super) struct Alike {
     /// Folder of a graded class
-    #[arg(value_name = "RUN", required_unless_present = "code", conflicts_with = "code")]
+    #[arg(value_name = "RUN", required_unless_present_any = ["code", "store"], conflicts_with_all = ["code", "store"])]
     pub(super) run: Option<PathBuf>,
+    /// Compare the downtime of the open company's teams: its store, a file of SQLite or postgres://user@host/database
+    #[arg(long, value_name = "STORE", conflicts_with = "code")]
+    pub(super) store: Option<String>,
     /// Compare the code of these submissions, a folder each
     #[arg(long, num_args = 2.., value_name = "DIR")]
     pub(super) code: Vec<PathBuf>,

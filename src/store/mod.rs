@@ -160,6 +160,20 @@ impl Store {
         })
     }
 
+    /// Returns the teams by number and name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn teams(&mut self) -> Result<Vec<(u32, String)>, StoreError> {
+        let rows = self
+            .back
+            .query("SELECT number, name FROM team ORDER BY number", &[])?;
+        Ok(rows
+            .iter()
+            .map(|row| (int(row, 0) as u32, text(row, 1).to_owned()))
+            .collect())
+    }
+
     /// Saves what is new of a team, all or nothing. Requests below the cursor are counted already and passed over.
     ///
     /// # Errors

@@ -136,6 +136,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "store",
             "clock",
             "coursefile",
             "seed",
