@@ -200,7 +200,11 @@ impl CourseFiles {
     /// All faults of its file.
     pub fn assignment(&self, milestone: &str) -> Result<(Assignment, Source), Faults> {
         let source = self.need(&format!("assignments/{milestone}/assignment.toml"))?;
-        Ok((Assignment::parse(&source.name, &source.text)?, source))
+        let mut assignment = Assignment::parse(&source.name, &source.text)?;
+        if let (Some(_), None) = (&assignment.workload, assignment.own_deadline) {
+            assignment.deadline = Duration::from_millis(self.course()?.world.profile.deadline_ms());
+        }
+        Ok((assignment, source))
     }
 
     /// Returns what goes wrong around a milestone's service, for a catalogue of so many movies; nothing where there is no such file.
@@ -544,8 +548,10 @@ pub struct Assignment {
     pub id: String,
     /// The path of its rubric.
     pub rubric: String,
-    /// The limit within which an answer counts.
+    /// The limit within which an answer counts: its own, or that of the course's profile.
     pub deadline: Duration,
+    /// The limit that its contract names, if it names one.
+    own_deadline: Option<Duration>,
     /// The contract's port.
     pub port: u16,
     /// What is asked of a service; none where only the repository is looked at.
@@ -563,7 +569,7 @@ impl Assignment {
         schema(&root, "reelworld/assignment/v1");
         let id = root.required_text("id");
         let rubric = root.required_text("rubric");
-        let mut deadline = Duration::from_millis(800);
+        let mut own_deadline = None;
         let mut port = 8082;
         // Without a contract there is no service, and nothing is asked.
         let has_service = root.has("contract") || root.has("workload");
@@ -573,7 +579,7 @@ impl Assignment {
         }
         if let Some(contract) = root.table("contract") {
             if let Some(ms) = contract.integer_in("deadline_ms", 1..=60_000) {
-                deadline = Duration::from_millis(ms.unsigned_abs());
+                own_deadline = Some(Duration::from_millis(ms.unsigned_abs()));
             }
             port = contract
                 .integer_in("port", 1..=65_535)
@@ -623,7 +629,8 @@ impl Assignment {
         Ok(Self {
             id,
             rubric,
-            deadline,
+            deadline: own_deadline.unwrap_or(Duration::from_millis(Profile::Classic.deadline_ms())),
+            own_deadline,
             port,
             workload,
             limits,
@@ -670,6 +677,10 @@ mod tests {
         let head = "schema = 'reelworld/assignment/v1'\nid = 'x'\nrubric = 'rubrics/x.toml'\n";
         let none = Assignment::parse("a.toml", head).unwrap();
         assert_eq!(none.workload, None);
+        assert_eq!(
+            (Profile::Classic.deadline_ms(), Profile::Current.deadline_ms()),
+            (800, 600)
+        );
         let half = Assignment::parse("a.toml", &format!("{head}[contract]\nport = 8082\n"));
         let faults = half.unwrap_err().to_string();
         assert!(faults.contains("`workload` is missing"), "{faults}");

@@ -118,6 +118,8 @@ pub enum Item {
         /// The end of each, in their order.
         stages: Vec<StageEnd>,
     },
+    /// What came of building its container image.
+    Image(ImageFacts),
     /// What the team says it has found in the log, beside what is there.
     Claims(ClaimFacts),
     /// The team's report on an experiment, as it stands in the repository.
@@ -346,6 +348,15 @@ pub struct ClaimFacts {
     pub false_claims: u32,
     /// Each claim and what came of it, and what nobody found: for staff.
     pub details: Vec<String>,
+}
+
+/// What came of building a container image; nothing where the commit has no file for one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// Why it could not be told, if so: this machine has no tool, or what the image is made of could not be fetched.
+    pub fault: Option<String>,
+    /// How the build ended.
+    pub stage: Option<StageEnd>,
 }
 
 /// What a split turns out to be.

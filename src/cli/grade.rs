@@ -16,7 +16,7 @@ use crate::class::Wish;
 use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
-use crate::grade::{Ground, scorecard};
+use crate::grade::{Ground, runs_programs, scorecard};
 use crate::report::{self, Style};
 use crate::sandbox::Packages;
 use crate::scorecard::{Audience, Scorecard, WorldRef};
@@ -30,7 +30,10 @@ pub(super) fn grade(
     stop: &Stop,
     clock: Clock,
 ) -> Result<Exit, Failure> {
-    let mut isolation = (!args.trust).then(|| isolation(clock)).transpose()?;
+    let milestone = Milestone::open(files, &args.milestone)?;
+    // Where nothing of a submission runs, there is nothing to keep from this machine.
+    let runs = milestone.assignment.workload.is_some() || runs_programs(&milestone.rubric.measures());
+    let mut isolation = (runs && !args.trust).then(|| isolation(clock)).transpose()?;
     if let Some(wheels) = &args.wheels {
         let wheels = fs::canonicalize(wheels)
             .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", wheels.display())))?;
@@ -45,7 +48,6 @@ pub(super) fn grade(
     }
     let submissions = find(&args.submissions).map_err(Failure::usage)?;
     let wish = wish(args, &submissions)?;
-    let milestone = Milestone::open(files, &args.milestone)?;
     fs::create_dir_all(&args.out)
         .map_err(|error| Failure::machine(format!("cannot make `{}`: {error}", args.out.display())))?;
     let out = absolute(&args.out)?;

@@ -270,6 +270,7 @@ pub(super) fn run_by(run: Run<'_>, hands: Hands<'_>) -> Result<Scorecard, Failur
         incidents: &run.milestone.incidents,
         measures: run.milestone.rubric.measures(),
         data: run.data,
+        path: path(),
         seed: run.seed,
         manifest,
         bundle: bundle.clone(),

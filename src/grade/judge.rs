@@ -100,6 +100,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Claims(claims) => parts.told.claims = Some(claims),
             Item::History(facts) => parts.told.history = Some(facts),
             Item::Files(facts) => parts.told.files = Some(facts),
+            Item::Image(facts) => parts.told.image = Some(facts),
             Item::Coverage(facts) => parts.told.coverage = Some(facts),
             Item::Split(facts) => parts.told.split = Some(facts),
             Item::Commands { stages } => parts.told.commands = Some(stages),

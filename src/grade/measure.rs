@@ -12,14 +12,15 @@ use std::time::Duration;
 use super::asking::{Asked, ask_and_disturb, ask_around, beside, push};
 use super::beside::Beside;
 use super::evaluation::evaluate;
+use super::image::image;
 use super::newcomers;
 use super::observe::{self, Wanted};
 use super::turn::{Kind, Stopped, Turn};
 use crate::clock::Clock;
 use crate::course::Assignment;
 use crate::evidence::{
-    BundleError, CatalogueFacts, ClaimFacts, EnjoymentScore, IsolationNote, Item, Manifest, ObservedScore,
-    ReportText, SplitFacts, StageEnd, UserScore, Writer,
+    BundleError, CatalogueFacts, ClaimFacts, EnjoymentScore, ImageFacts, IsolationNote, Item, Manifest,
+    ObservedScore, ReportText, SplitFacts, StageEnd, UserScore, Writer,
 };
 use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
 use crate::incident::Incidents;
@@ -170,6 +171,8 @@ pub struct Job<'a> {
     pub measures: BTreeSet<String>,
     /// The folder of the company's data, if a service is asked.
     pub data: Option<PathBuf>,
+    /// Where this machine's own programs are, separated by colons.
+    pub path: String,
     /// The seed of the traffic.
     pub seed: u64,
     /// What the bundle is about.
@@ -246,7 +249,8 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
         }
         (Subject::Address(_), None) => None,
         (Subject::Repository(spec, place), _) => {
-            look_at_files(job, wanted, (Some(spec), place), tools, &mut bundle)?;
+            let container = look_at_files(job, wanted, (Some(spec), place), tools, &mut bundle)?;
+            build_image(job, wanted, (container.as_deref(), place), tools, &mut bundle)?;
             let (company, place) = &beside(job, wanted, place, tools)?;
             let asked = match workload {
                 Some(workload) => {
@@ -260,7 +264,8 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
             asked
         }
         (Subject::Unstartable(faults, place), _) => {
-            look_at_files(job, wanted, (None, place), tools, &mut bundle)?;
+            let container = look_at_files(job, wanted, (None, place), tools, &mut bundle)?;
+            build_image(job, wanted, (container.as_deref(), place), tools, &mut bundle)?;
             if workload.is_some() {
                 bundle.append(&Item::Start(StageEnd {
                     command: "reelworld.toml".to_owned(),
@@ -354,6 +359,16 @@ fn find_nothing(wanted: Wanted, why: &str, bundle: &mut Writer) -> Result<(), Me
                 ..SplitFacts::default()
             })
         }),
+        wanted.image.then(|| {
+            Item::Image(ImageFacts {
+                fault: None,
+                stage: Some(StageEnd {
+                    command: "unpack".to_owned(),
+                    what: what.clone(),
+                    ..StageEnd::default()
+                }),
+            })
+        }),
     ];
     for item in items.into_iter().flatten() {
         bundle.append(&item)?;
@@ -361,17 +376,19 @@ fn find_nothing(wanted: Wanted, why: &str, bundle: &mut Writer) -> Result<(), Me
     Ok(())
 }
 
-/// Reads what lies in a repository; nothing of it runs.
+/// Reads what lies in a repository, and returns where its container file is; nothing of it runs.
 fn look_at_files(
     job: &Job<'_>,
     wanted: Wanted,
     (spec, place): (Option<&ServiceSpec>, &Workplace),
     tools: Tools<'_>,
     bundle: &mut Writer,
-) -> Result<(), MeasureError> {
-    if job.manifest.kind == RunKind::Grade {
+) -> Result<Option<String>, MeasureError> {
+    let runs = job.assignment.workload.is_some() || observe::runs_programs(&job.measures);
+    if job.manifest.kind == RunKind::Grade && runs {
         bundle.append(&Item::Isolation(isolation(place)))?;
     }
+    let mut container = None;
     if let Ground::Truth { world, release } = job.ground
         && wanted.claims
     {
@@ -393,7 +410,25 @@ fn look_at_files(
             tests: &tests.map(CommandLine::plain_words).unwrap_or_default(),
             port: job.assignment.port,
         };
-        bundle.append(&Item::Files(FileFacts::read(&place.dir, look_for)))?;
+        let facts = FileFacts::read(&place.dir, look_for);
+        container = facts.container.as_ref().map(|file| file.path.clone());
+        bundle.append(&Item::Files(facts))?;
+    }
+    Ok(container)
+}
+
+/// Builds the container image, if the rubric wants to know whether it can be built.
+fn build_image(
+    job: &Job<'_>,
+    wanted: Wanted,
+    (container, place): (Option<&str>, &Workplace),
+    tools: Tools<'_>,
+    bundle: &mut Writer,
+) -> Result<(), MeasureError> {
+    if wanted.image {
+        (tools.progress)("building its container image");
+        let facts = image(container, place, &job.path, job.assignment.limits, tools)?;
+        bundle.append(&Item::Image(facts.ok_or(MeasureError::Interrupted)?))?;
     }
     Ok(())
 }

@@ -274,6 +274,10 @@ pub const MEASURES: &[MeasureInfo] = &[
         "container.sound",
         "the container file has fixed bases, a user who is not root, the contract's port, and says what is started",
     ),
+    fact(
+        "container.builds",
+        "the container file builds, with the tool that the grading machine has",
+    ),
     truth_census(
         "claims.found_share",
         "share",

@@ -58,6 +58,7 @@ pub(super) struct Wanted {
     pub(super) coverage: bool,
     pub(super) split: bool,
     pub(super) commands: bool,
+    pub(super) image: bool,
     pub(super) incidents: bool,
     pub(super) attack: bool,
 }
@@ -78,10 +79,11 @@ impl Wanted {
                 "repository.described_share",
                 "repository.large_share",
             ]),
-            files: any(FILES),
+            files: any(FILES) || any(&["container.builds"]),
             coverage: any(&["repository.coverage_share"]),
             split: any(&["evaluation.leak_share"]),
             commands: any(&["readme.commands_share"]),
+            image: any(&["container.builds"]),
             incidents: any(&[
                 "incidents.answered_share",
                 "incidents.after_share",
@@ -91,6 +93,13 @@ impl Wanted {
             attack: any(&["attack.reach_rise"]),
         }
     }
+}
+
+/// Tells whether anything of a submission runs on this machine for these measures where no service is asked. An image is not built by
+/// its own programs here, but by the machine's tool, which holds them.
+pub fn runs_programs(measures: &BTreeSet<String>) -> bool {
+    let wanted = Wanted::of(measures);
+    wanted.tests || wanted.commands || wanted.split
 }
 
 /// Looks at a service's metrics.

@@ -1,10 +1,11 @@
 //! What follows from what a service and its repository have told of themselves: pure, from the bundle's items alone.
 
 use super::files;
+use super::image;
 use super::judge::{LEVEL, LINES, measured, not_measured, tail};
 use crate::evidence::{
-    ArmFacts, ClaimFacts, Provenance, ReportText, Scrape, SplitFacts, StageEnd, TelemetryFacts, TrafficEnd,
-    UpdateFacts, UserScore,
+    ArmFacts, ClaimFacts, ImageFacts, Provenance, ReportText, Scrape, SplitFacts, StageEnd, TelemetryFacts,
+    TrafficEnd, UpdateFacts, UserScore,
 };
 use crate::exchange::{Exchange, Outcome};
 use crate::metrics::stats;
@@ -30,6 +31,7 @@ pub(super) struct Told<'a> {
     pub(super) claims: Option<&'a ClaimFacts>,
     pub(super) history: Option<&'a HistoryFacts>,
     pub(super) files: Option<&'a FileFacts>,
+    pub(super) image: Option<&'a ImageFacts>,
     pub(super) coverage: Option<&'a CoverageFacts>,
     pub(super) split: Option<&'a SplitFacts>,
     pub(super) commands: Option<&'a [StageEnd]>,
@@ -52,6 +54,9 @@ pub(super) fn repository(told: &Told<'_>, findings: &mut Findings) {
     }
     if let Some(facts) = told.files {
         files::files(facts, findings);
+    }
+    if let Some(facts) = told.image {
+        image::builds(facts, findings);
     }
     if let Some(facts) = told.coverage {
         files::coverage(facts, findings);

@@ -68,8 +68,6 @@ const MOST_BEHIND_S: f64 = 3_600.0;
 const OUTAGE_S: f64 = 10.0;
 /// The wall clock has been set when it is away from where it would be by this many seconds.
 const STEP_S: f64 = 2.0;
-/// The milliseconds within which a service is to answer, where no assignment says otherwise.
-pub const DEADLINE_MS: [(Profile, u64); 2] = [(Profile::Classic, 800), (Profile::Current, 600)];
 
 /// Where and how the company is open.
 #[derive(Debug, Clone)]
@@ -158,10 +156,7 @@ impl Movies for Titles {
 
 /// Returns the milliseconds within which a service is to answer in a profile.
 pub fn deadline_ms(profile: Profile) -> u64 {
-    DEADLINE_MS
-        .iter()
-        .find(|(known, _)| *known == profile)
-        .map_or(800, |(_, ms)| *ms)
+    profile.deadline_ms()
 }
 
 /// The open company.

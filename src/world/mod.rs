@@ -50,6 +50,14 @@ impl Profile {
         }
     }
 
+    /// Returns the milliseconds within which an answer is wanted.
+    pub fn deadline_ms(self) -> u64 {
+        match self {
+            Self::Classic => 800,
+            Self::Current => 600,
+        }
+    }
+
     /// Returns the number of stars that a rating may have.
     pub fn stars(self) -> u8 {
         match self {

@@ -160,8 +160,13 @@ fn an_assignment_that_asks_no_service_is_checked_and_graded_without_one() {
             assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
             let own: Json = serde_json::from_slice(&output.stdout).unwrap();
             let out = format!("run-{profile}-{assignment}");
-            let output = reelworld(&["grade", assignment, "otters", "--trust", "--out", &out]);
+            // Of the others nothing runs, so nothing has to be kept from this machine.
+            let runs = assignment == "mlops";
+            let words = ["grade", assignment, "otters", "--out", &out, "--trust"];
+            let output = reelworld(&words[..if runs { 6 } else { 5 }]);
             assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!said.contains("sandbox:"), "{said}");
             let report = fs::read_to_string(dir.path().join(&out).join("otters/report.json")).unwrap();
             let grade: Json = serde_json::from_str(&report).unwrap();
             for report in [&own, &grade] {

@@ -34,6 +34,29 @@ fn reelworld(course: &Path) -> Command {
     command
 }
 
+/// What stands in for a tool that builds images: a base without a version does not build.
+const TOOL: &str = r#"#!/bin/sh
+[ "$1" = build ] || exit 0
+while [ $# -gt 1 ]; do
+    [ "$1" = --file ] && file=$2
+    shift
+done
+grep -q '^FROM .*:[0-9]' "$1/$file" || { echo "no base with a version in $file"; exit 1; }
+"#;
+
+/// Returns a path with that tool before all others.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the other programs are where this machine has them"
+)]
+fn path_with_tool(dir: &Path) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    fs::create_dir_all(dir).unwrap();
+    fs::write(dir.join("docker"), TOOL).unwrap();
+    fs::set_permissions(dir.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap())
+}
+
 const TROUBLES: &str = "
 [[trouble]]
 name = 'doubled'
@@ -126,14 +149,18 @@ fn what_is_told_is_compared_with_what_is_so() {
 
     // They mostly wait for seconds to pass, so some are graded at once; the one that must not be late has little beside it.
     let out = dir.path().join("run");
+    let path = path_with_tool(&dir.path().join("bin"));
     let grade = |names: &[&str]| {
         std::thread::scope(|scope| {
             for name in names {
-                let (course, one, out) = (&course, dir.path().join(name), out.join(name));
+                let (course, path, one, out) = (&course, &path, dir.path().join(name), out.join(name));
                 scope.spawn(move || {
                     let grade = |trust: &[&str]| {
                         let mut command = reelworld(course);
-                        command.args(["grade", "told", "--seed", "7"]).args(trust);
+                        command
+                            .args(["grade", "told", "--seed", "7"])
+                            .args(trust)
+                            .env("PATH", path);
                         command.arg("--out").arg(&out).arg(&one).output().unwrap()
                     };
                     // The one that has all of it is graded as submissions are: in a sandbox, into which the company reaches.
@@ -154,7 +181,7 @@ fn what_is_told_is_compared_with_what_is_so() {
 
     let card = |name: &str| verdicts(&out.join(name).join(name).join("report.json"));
     let (good, bad, none) = (card(honest), card(careless), card(silent));
-    assert_eq!(good.len(), 31);
+    assert_eq!(good.len(), 32);
     // What a machine that is too busy can't tell, and says so.
     let busy = |measure: &str, verdict: &str| measure.starts_with("incidents.") && verdict == "no_verdict";
     for (measure, (verdict, whole)) in &good {
