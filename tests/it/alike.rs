@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use reelworld::event::Record;
 use reelworld::evidence::{Item, Manifest, SCHEMA, Writer};
 use reelworld::exchange::{Exchange, Outcome, Phase, Planned, RequestKind};
 use reelworld::scorecard::{RubricRef, RunKind, WorldRef};
 use reelworld::seed::Key;
+use reelworld::store::{Movies, Save, Store};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -135,5 +137,61 @@ fn services_that_are_one_are_named_for_a_person_to_look_at() {
     assert_eq!(report["pairs"][0]["flagged"], true, "{report}");
 
     let output = small(&["alike"]).arg(dir.path().join("otters")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+struct OneMovie;
+
+impl Movies for OneMovie {
+    fn place(&self, id: &str) -> Option<u32> {
+        (id == "a+2001").then_some(0)
+    }
+
+    fn id(&self, place: u32) -> Option<&str> {
+        (place == 0).then_some("a+2001")
+    }
+}
+
+#[test]
+fn services_that_go_down_together_are_named_for_a_person_to_look_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("company.db");
+    let mut store = Store::open(place.to_str().unwrap()).unwrap();
+    let names = ["falcons", "otters", "borrowers", "herons"];
+    let teams: Vec<(u32, String)> = (1..).zip(names.map(str::to_owned)).collect();
+    store.set_teams(&teams).unwrap();
+    for (team, name) in &teams {
+        let mut draws = Key::from_seed(3)
+            .branch(if name == "borrowers" { "otters" } else { name })
+            .at(0);
+        let spells: Vec<u64> = (0..8).map(|_| draws.below(2_000)).collect();
+        let requests = (0..2_000_u64)
+            .map(|minute| {
+                let down = spells.iter().any(|from| (*from..from + 6).contains(&minute));
+                let (day, hour) = (1 + minute / 1_440, minute / 60 % 24);
+                let moment = format!("2026-03-0{day}T{hour:02}:{:02}:07,5", minute % 60);
+                let line = if down {
+                    format!("{moment},recommendation request a:8082, status 0, result: refused, 3 ms")
+                } else {
+                    format!("{moment},recommendation request a:8082, status 200, result: a+2001, 20 ms")
+                };
+                (minute, Record::parse(&line).unwrap())
+            })
+            .collect();
+        let save = Save {
+            team: *team,
+            requests,
+            counted: 2_000,
+            ..Save::default()
+        };
+        store.save(&save, &OneMovie, 800).unwrap();
+    }
+    drop(store);
+    let output = small(&["alike", "--store"]).arg(&place).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("1 pairs of 4 teams"), "{text}");
+    assert!(text.contains("borrowers and otters"), "{text}");
+    let output = small(&["alike", "--store", "nothing.db"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
