@@ -69,6 +69,8 @@ pub(super) enum Command {
     Drill(Drill),
     /// Grades submissions, a folder each
     Grade(Grade),
+    /// Measures submissions for a grading run on another machine, which put them on a queue
+    Worker(Worker),
     /// Shows a finished or interrupted run again, from its evidence
     Report(Report),
     /// Tells whose lists of a graded class are more alike than good models are; for a person to look at
@@ -418,6 +420,7 @@ pub(super) enum Replay {
   reelworld grade m1 submissions/ --out runs/m1 --resume
   reelworld grade m1 submissions/ --out runs/m1 --retry no_verdict
   reelworld grade m1 submissions/ --out runs/m1 --only falcons
+  reelworld grade m1 submissions/ --out /shared/m1 --queue kafka://kafka.example:9092/grading
   reelworld grade m1 hawks.zip owls=https://host/owls.git@0123456789abcdef0123456789abcdef01234567 --out runs/m1
 
 A submission is a folder, an archive (.zip, .tar, .tar.gz, .tgz) or a commit of a repository
@@ -470,9 +473,39 @@ pub(super) struct Grade {
     /// Minutes that one submission may take; waiting for others does not count
     #[arg(long, default_value_t = 60.0, value_name = "MINUTES", value_parser = minutes)]
     pub(super) deadline: f64,
+    /// Topic that workers take submissions from, instead of measuring here; RUN must be a folder that they see as well
+    #[arg(long, group = "kafka", conflicts_with_all = ["jobs", "trust", "wheels", "live"], value_name = "kafka://HOST:PORT/TOPIC")]
+    pub(super) queue: Option<String>,
     /// Print the class as JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Measures submissions for others.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld worker --queue kafka://kafka.example:9092/grading --out /shared/m1
+  reelworld worker --queue kafka://kafka.example:9092/grading --out /shared/m1 --wheels wheels
+
+Takes one submission at a time from the queue that `reelworld grade --queue` has filled, measures it
+as grade would, and leaves the result in the run's folder. It goes on until it is stopped; what it
+was at then is done by another. Start one on each machine, with the same course folder.")]
+pub(super) struct Worker {
+    /// Topic that holds the submissions
+    #[arg(long, value_name = "kafka://HOST:PORT/TOPIC")]
+    pub(super) queue: String,
+    /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
+    #[arg(long, value_name = "FILE")]
+    pub(super) kafka_config: Option<PathBuf>,
+    /// Folder of the run, the same that grade has
+    #[arg(long, value_name = "RUN")]
+    pub(super) out: PathBuf,
+    /// Folder of Python packages (wheels) that builds may install with pip: in a sandbox no index can be reached
+    #[arg(long, value_name = "DIR", conflicts_with = "trust")]
+    pub(super) wheels: Option<PathBuf>,
+    /// Run the submissions' code as the current user, without a sandbox; their cards say "not isolated"
+    #[arg(long)]
+    pub(super) trust: bool,
 }
 
 /// From where windows around a submission are graded.
@@ -482,10 +515,10 @@ pub(super) struct Windows {
     #[arg(long, conflicts_with_all = ["submissions", "trust", "wheels", "resume", "retry", "from_log"])]
     pub(super) live: bool,
     /// Grade them from the streams: a folder of topics, or kafka://host:port
-    #[arg(long, value_name = "STREAMS", conflicts_with_all = ["submissions", "trust", "wheels", "resume", "retry"])]
+    #[arg(long, group = "kafka", value_name = "STREAMS", conflicts_with_all = ["submissions", "trust", "wheels", "resume", "retry"])]
     pub(super) from_log: Option<String>,
     /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
-    #[arg(long, requires = "from_log", value_name = "FILE")]
+    #[arg(long, requires = "kafka", value_name = "FILE")]
     pub(super) kafka_config: Option<PathBuf>,
     /// Folder that `serve` writes to, for --live and --from-log
     #[arg(long, default_value = "reelworld-state", value_name = "DIR")]

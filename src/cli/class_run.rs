@@ -86,8 +86,8 @@ impl Class<'_> {
         }
     }
 
-    fn own(&self, submission: &Submission) -> PathBuf {
-        self.out.join(&submission.name)
+    pub(super) fn own(&self, submission: &str) -> PathBuf {
+        self.out.join(submission)
     }
 
     /// Returns how a submission stands, and its card if it has come to an end as it is now and under these terms.
@@ -100,7 +100,7 @@ impl Class<'_> {
             None,
         );
         let terms = self.terms();
-        let Ok(bundle) = Bundle::read(&self.own(submission).join("evidence")) else {
+        let Ok(bundle) = Bundle::read(&self.own(&submission.name).join("evidence")) else {
             return new;
         };
         // A file that cannot be read now is told when it is measured.
@@ -123,7 +123,7 @@ impl Class<'_> {
         (before, Some(card))
     }
 
-    fn card(&self, bundle: &Bundle) -> Scorecard {
+    pub(super) fn card(&self, bundle: &Bundle) -> Scorecard {
         scorecard(bundle, &self.milestone.rubric, self.milestone.rubric_ref.clone())
     }
 
@@ -138,13 +138,30 @@ impl Class<'_> {
         board: impl FnOnce(usize, usize) -> Board<'b>,
         stop: &Stop,
     ) -> Result<Outcome, Failure> {
-        let unreadable = |error: std::io::Error| {
-            Failure::machine(format!(
-                "cannot read the results of `{}`: {error}",
-                self.out.display()
-            ))
-        };
-        let lines = Results::read(self.out).map_err(unreadable)?;
+        let (mut outcome, wanted) = self.sort(submissions, wish)?;
+        let results = Results::open(self.out).map_err(|error| self.unreadable(&error))?;
+        let board = board(submissions.len() - outcome.missing.len(), outcome.cards.len());
+        let each = |slot: &Slot<'_>| self.one(slot, &board);
+        self.side_by_side(&wanted, &Mutex::new(results), (&board, stop), &mut outcome, &each);
+        board.close();
+        Ok(outcome)
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Failure {
+        let out = self.out.display();
+        Failure::machine(format!("cannot read the results of `{out}`: {error}"))
+    }
+
+    /// Tells what is kept, with its cards, from what is to be measured.
+    ///
+    /// # Errors
+    /// When the results cannot be read, or the pages of what is kept cannot be written.
+    pub(super) fn sort<'s>(
+        &self,
+        submissions: &'s [Submission],
+        wish: &Wish,
+    ) -> Result<(Outcome, Vec<&'s Submission>), Failure> {
+        let lines = Results::read(self.out).map_err(|error| self.unreadable(&error))?;
         let last: BTreeMap<&str, &ResultLine> = lines
             .iter()
             .map(|line| (line.submission.as_str(), line))
@@ -156,19 +173,14 @@ impl Class<'_> {
             match (plan(&submission.name, wish, before), card) {
                 (Plan::Keep, Some(card)) => {
                     // A run may have ended between its last item of evidence and its pages.
-                    write_pages(&card, &self.own(submission))?;
+                    write_pages(&card, &self.own(&submission.name))?;
                     outcome.cards.insert(submission.name.clone(), card);
                 }
                 (Plan::Leave, _) => outcome.missing.push(submission.name.clone()),
                 (Plan::Keep | Plan::Measure, _) => wanted.push(submission),
             }
         }
-        let results = Results::open(self.out).map_err(unreadable)?;
-        let board = board(submissions.len() - outcome.missing.len(), outcome.cards.len());
-        let each = |slot: &Slot<'_>| self.one(slot, &board);
-        self.side_by_side(&wanted, &Mutex::new(results), (&board, stop), &mut outcome, &each);
-        board.close();
-        Ok(outcome)
+        Ok((outcome, wanted))
     }
 
     /// Has each submission measured by `each`. One of ours that panics ends its own submission alone, and the run is told at its end.
@@ -288,14 +300,20 @@ impl Class<'_> {
             took_s: (slot.turn.spent().as_secs_f64() * 10.0).round() / 10.0,
             end: end.clone(),
         };
+        self.append(&line, results)
+    }
+
+    /// Appends a line to the results.
+    #[expect(clippy::unused_self, reason = "results are those of a class")]
+    pub(super) fn append(&self, line: &ResultLine, results: &Mutex<Results>) -> Result<(), Failure> {
         lock(results)
-            .append(&line)
+            .append(line)
             .map_err(|error| Failure::machine(format!("cannot keep the results: {error}")))
     }
 
     /// Measures one submission; what comes of it is its own. A card is there unless the run was stopped.
     fn one(&self, slot: &Slot<'_>, board: &Board<'_>) -> (End, Option<Scorecard>) {
-        let own = self.own(slot.submission);
+        let own = self.own(&slot.submission.name);
         let ended = self.try_one(slot, board, &own);
         self.leave(slot);
         match ended {
@@ -315,7 +333,7 @@ impl Class<'_> {
     /// Gives a submission's turn back and removes what is no evidence.
     fn leave(&self, slot: &Slot<'_>) {
         slot.turn.rest();
-        let own = self.own(slot.submission);
+        let own = self.own(&slot.submission.name);
         tidy(&own.join("work"));
         tidy(&own.join("home"));
     }
@@ -451,7 +469,7 @@ fn refused(bundle: &Bundle) -> bool {
 }
 
 /// Says what came of a submission in a few words.
-fn told(end: &End) -> String {
+pub(super) fn told(end: &End) -> String {
     match end {
         End::Graded {
             score, max, verdicts, ..

@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use super::args::{Grade, Report, ReportAudience, ReportFormat};
 use super::board::Board;
+#[cfg(feature = "kafka")]
+use super::by_queue::grade as by_queue;
 use super::class_run::Class;
+#[cfg(not(feature = "kafka"))]
+use super::class_run::Outcome;
 use super::exit::Exit;
 use super::run::{Milestone, exit_of, isolation, no_world, page, truth, world_ref};
 use super::simulate::available;
@@ -18,7 +22,7 @@ use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
 use crate::grade::{Ground, runs_programs, scorecard};
 use crate::report::{self, Style};
-use crate::sandbox::Packages;
+use crate::sandbox::{Isolation, Packages};
 use crate::scorecard::{Audience, Scorecard, WorldRef};
 use crate::submission::{Submission, find};
 
@@ -31,21 +35,11 @@ pub(super) fn grade(
     clock: Clock,
 ) -> Result<Exit, Failure> {
     let milestone = Milestone::open(files, &args.milestone)?;
-    // Where nothing of a submission runs, there is nothing to keep from this machine.
-    let runs = milestone.assignment.workload.is_some() || runs_programs(&milestone.rubric.measures());
-    let mut isolation = (runs && !args.trust).then(|| isolation(clock)).transpose()?;
-    if let Some(wheels) = &args.wheels {
-        let wheels = fs::canonicalize(wheels)
-            .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", wheels.display())))?;
-        isolation = isolation.map(|isolation| isolation.with_wheels(wheels));
-    }
-    if let Some(isolation) = &isolation {
-        let facts = isolation.facts();
-        ui.progress(format_args!("{}", facts.how));
-        for weak in &facts.weak {
-            ui.progress(format_args!("  {weak}"));
-        }
-    }
+    // Where nothing of a submission runs here, there is nothing to keep from this machine; where others measure, they say how.
+    let isolation = match &args.queue {
+        None if runs(&milestone) => isolation_of(args.trust, args.wheels.as_deref(), ui, clock)?,
+        None | Some(_) => None,
+    };
     let submissions = find(&args.submissions).map_err(Failure::usage)?;
     let wish = wish(args, &submissions)?;
     fs::create_dir_all(&args.out)
@@ -67,12 +61,15 @@ pub(super) fn grade(
         clock,
     };
     let title = format!("grading {}", args.milestone);
-    let outcome = class.measure(
-        &submissions,
-        &wish,
-        |total, kept| Board::new(ui, clock, title, total, kept),
-        stop,
-    )?;
+    let outcome = match &args.queue {
+        None => class.measure(
+            &submissions,
+            &wish,
+            |total, kept| Board::new(ui, clock, title, total, kept),
+            stop,
+        ),
+        Some(queue) => by_queue(args, queue, &class, (&submissions, &wish), (ui, stop)),
+    }?;
     let cards: Vec<Scorecard> = outcome.cards.into_values().collect();
     show_class(&cards, &out, &args.milestone, args.json, ui)?;
     if let Some(failure) = outcome.given_up {
@@ -102,8 +99,54 @@ pub(super) fn grade(
     Ok(exit_of(&cards))
 }
 
+#[cfg(not(feature = "kafka"))]
+fn by_queue(
+    _args: &Grade,
+    _queue: &str,
+    _class: &Class<'_>,
+    _what: (&[Submission], &Wish),
+    _told: (&Ui, &Stop),
+) -> Result<Outcome, Failure> {
+    Err(without_kafka())
+}
+
+/// Says that there is no queue.
+#[cfg(not(feature = "kafka"))]
+pub(super) fn without_kafka() -> Failure {
+    Failure::usage("there is no queue: this program was built without its feature `kafka`")
+        .hint("cargo install --features kafka makes one that has it")
+}
+
+/// Tells whether measuring a milestone runs what was handed in.
+pub(super) fn runs(milestone: &Milestone) -> bool {
+    milestone.assignment.workload.is_some() || runs_programs(&milestone.rubric.measures())
+}
+
+/// Finds how what others wrote is isolated, and says it; none where it is trusted.
+pub(super) fn isolation_of(
+    trust: bool,
+    wheels: Option<&Path>,
+    ui: &Ui,
+    clock: Clock,
+) -> Result<Option<Isolation>, Failure> {
+    let mut isolation = (!trust).then(|| isolation(clock)).transpose()?;
+    if let Some(wheels) = wheels {
+        let wheels = fs::canonicalize(wheels)
+            .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", wheels.display())))?;
+        isolation = isolation.map(|isolation| isolation.with_wheels(wheels));
+    }
+    if let Some(isolation) = &isolation {
+        let facts = isolation.facts();
+        ui.progress(format_args!("{}", facts.how));
+        for weak in &facts.weak {
+            ui.progress(format_args!("  {weak}"));
+        }
+    }
+    Ok(isolation)
+}
+
 /// Draws the course's world and writes what is released of it; nothing where no service is asked.
-fn ground(
+pub(super) fn ground(
     milestone: &Milestone,
     files: &CourseFiles,
     data: &Path,
@@ -184,7 +227,7 @@ pub(super) fn show_class(
         .map_err(|error| Failure::machine(format!("cannot print: {error}")))
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     fs::canonicalize(path)
         .map_err(|error| Failure::machine(format!("cannot use `{}`: {error}", path.display())))
 }

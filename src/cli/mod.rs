@@ -3,6 +3,8 @@
 mod alike;
 mod args;
 mod board;
+#[cfg(feature = "kafka")]
+mod by_queue;
 mod check;
 mod class_run;
 mod course;
@@ -14,11 +16,15 @@ mod feedback;
 mod grade;
 mod live;
 mod log;
+#[cfg(feature = "kafka")]
+mod queue;
 mod run;
 mod serve;
 mod simulate;
 mod starter;
 mod ui;
+#[cfg(feature = "kafka")]
+mod worker;
 mod world;
 mod world_attacks;
 mod world_truth;
@@ -68,6 +74,10 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
             live::grade(&args, &files, ui, &stop, clock)
         }
         Command::Grade(args) => grade::grade(&args, &files, ui, &stop, clock),
+        #[cfg(feature = "kafka")]
+        Command::Worker(args) => worker::worker(&args, &files, ui, &stop, clock),
+        #[cfg(not(feature = "kafka"))]
+        Command::Worker(_) => Err(grade::without_kafka()),
         Command::Report(args) => grade::report(&args, &files, ui),
         Command::Alike(args) => alike::alike(&args, &files, ui),
         Command::Rubric(command) => course::rubric(&command, &files, ui),

@@ -61,7 +61,7 @@ pub use self::access::{Access, shell};
 pub use self::archive::{Archive, ArchivePublisher, ArchiveReader, SyncPolicy, WriteOptions};
 pub use self::broker::{Broker, BrokerOptions, PORT, answer_frame};
 #[cfg(feature = "kafka")]
-pub use self::kafka::{KafkaPublisher, KafkaReader, KafkaSettings};
+pub use self::kafka::{Job, KafkaPublisher, KafkaReader, KafkaSettings, KafkaWorker};
 pub use self::log::TopicLog;
 pub use self::page::{Entry, Page};
 pub use self::place::Place;

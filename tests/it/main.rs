@@ -23,7 +23,11 @@ mod isolation;
 mod kafka;
 mod layers;
 mod merge;
+#[cfg(not(feature = "kafka"))]
+mod no_queue;
 mod packages;
+#[cfg(feature = "kafka")]
+mod queue;
 mod report;
 mod sandbox;
 mod secrets;

@@ -4,6 +4,7 @@
 //! event's partition follows from its number, so that after a kill the last record of each partition says where to go on.
 
 mod producer;
+mod queue;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 pub use self::producer::KafkaPublisher;
+pub use self::queue::{Job, KafkaWorker};
 pub use self::reader::KafkaReader;
 use super::{StreamError, TopicName};
 use crate::clock::Clock;
@@ -134,6 +136,7 @@ impl KafkaSettings {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped with it")]
 fn fault(error: KafkaError) -> StreamError {
     StreamError::Unavailable(error.to_string())
 }
