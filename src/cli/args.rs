@@ -113,6 +113,9 @@ pub(super) enum Command {
     /// Keeps a sandbox (used by this program itself)
     #[command(name = "__sandbox", hide = true)]
     Sandbox,
+    /// Keeps a container (used by this program itself)
+    #[command(name = "__container", hide = true)]
+    Container,
     /// Runs commands in a sandbox (used by this program itself)
     #[command(name = "__inside", hide = true)]
     Inside,

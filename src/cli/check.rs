@@ -47,7 +47,7 @@ pub(super) fn check(
     let (ground, world, data) = ground(args, &milestone, (&dir, &out), files, ui)?;
     let subject = match &args.service {
         Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
-        None => repository(&dir, out.join("home"), &data, None),
+        None => repository(&dir, out.join("home"), &data, None, clock),
     };
     if let Some(which) = args.replay {
         let again = Again {

@@ -410,9 +410,8 @@ impl Class<'_> {
                 let walls = with_packages.as_ref().or(self.isolation).map(|isolation| Walls {
                     isolation,
                     bounds: self.milestone.assignment.bounds,
-                    clock: self.clock,
                 });
-                repository(&work, own.join("home"), self.data, walls)
+                repository(&work, own.join("home"), self.data, walls, self.clock)
             }
             Err(StageError::Refused(why)) => Subject::Refused { why, ours: false },
             Err(StageError::Ours(why)) => Subject::Refused { why, ours: true },

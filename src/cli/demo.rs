@@ -95,7 +95,7 @@ pub(super) fn demo(
         ui.progress(format_args!("{name}"));
         let subject = match stand_ins.get(name) {
             Some(service) => Subject::Address(Target::local(service.address())),
-            None => repository(&work.join(name), out.join("home").join(name), &data, None),
+            None => repository(&work.join(name), out.join("home").join(name), &data, None, clock),
         };
         let one = Run {
             name,

@@ -1,8 +1,9 @@
 //! What `doctor` tells of the sandbox: each promise tried, and what to do where one is not kept.
 
-use super::run::{isolation, leash};
+use super::run::{isolation, leash, path};
+use super::ui::Failure;
 use crate::clock::Clock;
-use crate::sandbox::promises;
+use crate::sandbox::{Containers, promises};
 
 /// A row of the table.
 #[derive(Debug)]
@@ -49,7 +50,30 @@ pub(super) fn sandbox(clock: Clock) -> Vec<Row> {
         Ok(Err(error)) => rows.push(row("it begins", false, String::new(), error.to_string())),
         Err(failure) => rows.push(row("it begins", false, String::new(), failure.message)),
     }
+    rows.push(containers());
     rows
+}
+
+/// Looks for what runs submissions with a container file. Without it those have no verdict, and all others are well.
+fn containers() -> Row {
+    let found = leash().and_then(|leash| Containers::find(&leash.program, &path()).map_err(Failure::machine));
+    let (ok, found, hint) = match found {
+        Ok(containers) => (true, containers.facts().how.clone(), String::new()),
+        Err(failure) => (
+            false,
+            String::new(),
+            format!(
+                "{}. Submissions that run in containers have no verdict here; all others need none",
+                failure.message
+            ),
+        ),
+    };
+    Row {
+        name: "containers",
+        ok,
+        found,
+        hint,
+    }
 }
 
 /// What helps where a promise is not kept, if we know it.

@@ -46,7 +46,7 @@ pub(super) fn drill(
     let (ground, world) = ground_of(&data)?;
     let subject = match &args.service {
         Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
-        None => repository(&dir, out.join("home"), &data, None),
+        None => repository(&dir, out.join("home"), &data, None, clock),
     };
     let name = dir.file_name().map_or_else(
         || "service".to_owned(),

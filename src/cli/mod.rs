@@ -46,6 +46,7 @@ pub fn run() -> ExitCode {
     match &cli.command {
         Command::Leash { words } => return crate::sandbox::run_leash(words),
         Command::Sandbox => return crate::sandbox::run_keeper(),
+        Command::Container => return crate::sandbox::run_container(),
         Command::Inside => return crate::sandbox::run_inside(),
         _ => {}
     }
@@ -103,7 +104,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
             print(ui, &text)
         }
         // Handled before anything else, in `run`.
-        Command::Leash { .. } | Command::Sandbox | Command::Inside => Ok(Exit::Bug),
+        Command::Leash { .. } | Command::Sandbox | Command::Container | Command::Inside => Ok(Exit::Bug),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -16,8 +17,11 @@ use crate::grade::{Ground, Job, MEASURES, MeasureError, Subject, Tools, Turn, me
 use crate::incident::Incidents;
 use crate::release::Release;
 use crate::report;
+use crate::repository::container_file;
 use crate::rubric::Rubric;
-use crate::sandbox::{Bounds, Isolation, Leash, SERVICE_FILE, ServiceSpec, Surroundings, Workplace};
+use crate::sandbox::{
+    Bounds, Containers, Isolation, Leash, SERVICE_FILE, ServiceSpec, Surroundings, Workplace,
+};
 use crate::scorecard::{Audience, RubricRef, RunKind, Scorecard, Verdict, WorldRef};
 use crate::world::World;
 
@@ -120,7 +124,7 @@ pub(super) fn isolation(clock: Clock) -> Result<Isolation, Failure> {
     clippy::disallowed_methods,
     reason = "the command line hands down where programs are"
 )]
-fn path() -> String {
+pub(super) fn path() -> String {
     std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned())
 }
 
@@ -137,7 +141,6 @@ fn home() -> Option<PathBuf> {
 pub(super) struct Walls<'a> {
     pub(super) isolation: &'a Isolation,
     pub(super) bounds: Bounds,
-    pub(super) clock: Clock,
 }
 
 /// The environment that a submission's programs get: where programs are, the language, the data; nothing else.
@@ -155,15 +158,55 @@ pub(super) fn environment(data: &Path) -> BTreeMap<String, String> {
 
 /// Reads how a repository is started; a missing or broken file is a fact about the repository, not an error of ours. Without walls
 /// its programs run as the current user.
-pub(super) fn repository(dir: &Path, home: PathBuf, data: &Path, walls: Option<Walls<'_>>) -> Subject {
+pub(super) fn repository(
+    dir: &Path,
+    home: PathBuf,
+    data: &Path,
+    walls: Option<Walls<'_>>,
+    clock: Clock,
+) -> Subject {
     let mut env = environment(data);
+    let read = fs::read_to_string(dir.join(SERVICE_FILE));
+    // Whoever says nothing and has a container file has said how the service is started.
+    let alone = match &read {
+        Err(error) if error.kind() == ErrorKind::NotFound => container_file(dir),
+        _ => None,
+    };
+    let spec = match (read, alone) {
+        (_, Some(file)) => Ok(ServiceSpec::in_container(file)),
+        (Err(error), None) => Err(format!("{SERVICE_FILE} cannot be read: {error}")),
+        (Ok(text), None) => ServiceSpec::parse(SERVICE_FILE, &text).map_err(|faults| faults.to_string()),
+    };
+    // Where no service is asked there is no data.
+    let data = data.is_dir().then_some(data);
+    if let Ok(spec) = &spec
+        && spec.container.is_some()
+    {
+        let found = leash()
+            .map_err(|failure| failure.message)
+            .and_then(|leash| Containers::find(&leash.program, &path()));
+        let containers = match found {
+            Ok(containers) => containers,
+            Err(why) => {
+                let why = format!("its service runs in a container, and this machine has none: {why}");
+                return Subject::Refused { why, ours: true };
+            }
+        };
+        containers.adapt(&mut env);
+        let bounds = walls.map_or_else(Bounds::default, |walls| walls.bounds);
+        let place = Workplace {
+            dir: dir.to_owned(),
+            home,
+            env,
+            sandbox: Some(containers.sandbox(dir, data, bounds, Vec::new(), clock)),
+        };
+        return Subject::Repository(Box::new(spec.clone()), place);
+    }
     let sandbox = walls.map(|walls| {
         walls.isolation.adapt(&mut env);
-        // Where no service is asked there is no data.
-        let data = data.is_dir().then_some(data);
         walls
             .isolation
-            .sandbox(dir, data, walls.bounds, Vec::new(), walls.clock)
+            .sandbox(dir, data, walls.bounds, Vec::new(), clock)
     });
     let place = Workplace {
         dir: dir.to_owned(),
@@ -171,13 +214,9 @@ pub(super) fn repository(dir: &Path, home: PathBuf, data: &Path, walls: Option<W
         env,
         sandbox,
     };
-    let text = match fs::read_to_string(dir.join(SERVICE_FILE)) {
-        Ok(text) => text,
-        Err(error) => return Subject::Unstartable(format!("{SERVICE_FILE} cannot be read: {error}"), place),
-    };
-    match ServiceSpec::parse(SERVICE_FILE, &text) {
+    match spec {
         Ok(spec) => Subject::Repository(Box::new(spec), place),
-        Err(faults) => Subject::Unstartable(faults.to_string(), place),
+        Err(faults) => Subject::Unstartable(faults, place),
     }
 }
 

@@ -282,7 +282,8 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
             bundle.append(&Item::Start(StageEnd {
                 command: StageEnd::UNPACK.to_owned(),
                 what: if *ours {
-                    "the submission could not be fetched".to_owned()
+                    // The reason is all that a report says of what has no verdict.
+                    format!("this machine could not take the submission: {why}")
                 } else {
                     "what was handed in cannot be taken".to_owned()
                 },

@@ -1,6 +1,7 @@
 //! What a container file says of the image that comes of it, read without building anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,12 @@ impl ContainerFacts {
 fn is_root(user: &str) -> bool {
     let name = user.split(':').next().unwrap_or_default();
     ["root", "0"].contains(&name)
+}
+
+/// Returns the container file at the top of a folder, if there is one.
+pub fn container_file(dir: &Path) -> Option<&'static str> {
+    let plain = |name: &&&str| std::fs::symlink_metadata(dir.join(name)).is_ok_and(|about| about.is_file());
+    NAMES.iter().find(plain).copied()
 }
 
 /// Chooses the repository's container file: the one at the top, or the one that lies least deep.

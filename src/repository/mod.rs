@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use checkout::{Checkout, Entry, Order};
 pub use ci::CiFacts;
-pub use container::ContainerFacts;
+pub use container::{ContainerFacts, container_file};
 pub use coverage::CoverageFacts;
 pub use document::marked_blocks;
 pub use facts::{FileFacts, LookFor, ReportFacts};

@@ -29,6 +29,7 @@ pub(super) struct Plan {
     pub(super) bwrap: PathBuf,
     pub(super) bounds: Bounds,
     pub(super) binds: Vec<(PathBuf, String)>,
+    pub(super) container: Option<Vec<String>>,
 }
 
 /// What would hold it.
@@ -94,8 +95,18 @@ impl Session {
     }
 }
 
+/// Whether this is root, which matters only where sandboxes are.
+pub(super) fn is_root() -> bool {
+    false
+}
+
 /// Is the keeper of a sandbox, where there is one.
 pub fn run_keeper() -> ExitCode {
+    ExitCode::from(4)
+}
+
+/// Is the keeper of a container, where there is one.
+pub fn run_container() -> ExitCode {
     ExitCode::from(4)
 }
 

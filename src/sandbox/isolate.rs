@@ -178,14 +178,7 @@ impl Isolation {
         outlets: Vec<Outlet>,
         clock: Clock,
     ) -> Arc<Sandbox> {
-        Arc::new(Sandbox {
-            plan: self.plan(bounds, data),
-            dir: dir.to_owned(),
-            outlets,
-            clock,
-            facts: self.facts.clone(),
-            session: Mutex::new(None),
-        })
+        Sandbox::of(self.plan(bounds, data), (dir, outlets), clock, self.facts.clone())
     }
 
     fn plan(&self, bounds: Bounds, data: Option<&Path>) -> Plan {
@@ -203,6 +196,7 @@ impl Isolation {
             bwrap: self.bwrap.clone(),
             bounds,
             binds: runtimes.chain(data).chain(wheels).chain(packages).collect(),
+            container: None,
         }
     }
 }
@@ -244,6 +238,22 @@ pub(super) enum Stage {
 }
 
 impl Sandbox {
+    pub(super) fn of(
+        plan: Plan,
+        (dir, outlets): (&Path, Vec<Outlet>),
+        clock: Clock,
+        facts: IsolationFacts,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            plan,
+            dir: dir.to_owned(),
+            outlets,
+            clock,
+            facts,
+            session: Mutex::new(None),
+        })
+    }
+
     /// Returns what is isolated and how.
     pub fn facts(&self) -> &IsolationFacts {
         &self.facts
@@ -281,14 +291,7 @@ impl Sandbox {
     }
 
     fn like(&self, plan: Plan, outlets: Vec<Outlet>) -> Arc<Self> {
-        Arc::new(Self {
-            plan,
-            dir: self.dir.clone(),
-            outlets,
-            clock: self.clock,
-            facts: self.facts.clone(),
-            session: Mutex::new(None),
-        })
+        Self::of(plan, (&self.dir, outlets), self.clock, self.facts.clone())
     }
 
     /// Ends everything in it. A command afterwards begins it anew.
@@ -437,7 +440,7 @@ fn refused(said: &str) -> Refusal {
 }
 
 /// Finds a program as a shell would.
-fn look_up(name: &str, path: &str) -> Option<PathBuf> {
+pub(super) fn look_up(name: &str, path: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     path.split(':')
         .filter(|folder| folder.starts_with('/'))
@@ -448,7 +451,7 @@ fn look_up(name: &str, path: &str) -> Option<PathBuf> {
         })
 }
 
-fn told(command: &mut Command) -> Option<String> {
+pub(super) fn told(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)

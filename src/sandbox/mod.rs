@@ -5,6 +5,7 @@
 //! files, an interpreter and the company's data, and all that it uses is bounded.
 
 mod bounds;
+mod container;
 mod isolate;
 #[cfg(not(target_os = "linux"))]
 #[path = "elsewhere.rs"]
@@ -19,10 +20,11 @@ mod probe;
 mod spec;
 
 pub use bounds::Bounds;
+pub use container::Containers;
 pub use isolate::{
     Isolation, IsolationFacts, NEWER_DATA, Outlet, Refusal, Sandbox, Serve, Surroundings, reopen, shut,
 };
-pub use isolation::{run_inside, run_keeper};
+pub use isolation::{run_container, run_inside, run_keeper};
 pub use launch::{BuildEnd, Limits, Probe, Running, Start, StartFailure, Workplace, build, free_port, start};
 pub use leash::{Exit, Leash, run_leash};
 pub use packages::{Maker, Packages, Prepared};

@@ -58,6 +58,8 @@ pub struct ServiceSpec {
     pub build: Option<CommandLine>,
     /// What to run.
     pub start: CommandLine,
+    /// The container file of the image that the service runs from, where it does; then build and start are ours.
+    pub container: Option<String>,
     /// Where it listens.
     pub port: Port,
     /// The path that is asked until it answers with a valid list.
@@ -120,12 +122,39 @@ impl ObserveSpec {
     }
 }
 
+/// The path that is asked until it answers with a valid list, where nothing else is said.
+const READY: &str = "/recommend/1";
 /// Where a path names the user.
 const USER: &str = "{user}";
 /// Where a path names the movie.
 const MOVIE: &str = "{movie}";
 
+/// How a command begins that builds a submission's image, and one that runs it.
+pub(super) const CONTAINER_BUILD: [&str; 2] = ["container", "build"];
+pub(super) const CONTAINER_RUN: [&str; 2] = ["container", "run"];
+
 impl ServiceSpec {
+    /// Returns how a service is built and started whose repository has a container file and says nothing else.
+    pub fn in_container(file: &str) -> Self {
+        let command = |words: [&str; 2], more: &[&str]| {
+            CommandLine::Words(words.iter().chain(more).map(|word| (*word).to_owned()).collect())
+        };
+        Self {
+            build: Some(command(CONTAINER_BUILD, &["--file", file])),
+            start: command(CONTAINER_RUN, &[]),
+            container: Some(file.to_owned()),
+            port: Port::Assigned,
+            ready: READY.to_owned(),
+            env: BTreeMap::new(),
+            update: None,
+            takedown: None,
+            tests: None,
+            coverage: None,
+            evaluation: None,
+            observe: ObserveSpec::default(),
+        }
+    }
+
     /// Reads a `reelworld.toml`.
     ///
     /// # Errors
@@ -171,13 +200,30 @@ impl ServiceSpec {
 }
 
 fn read(service: &Section<'_>) -> Option<ServiceSpec> {
-    let build = command(service, "build");
-    service.require("start");
-    let start = command(service, "start");
+    let container = inside(service, "container");
+    if service.has("container") {
+        for key in ["build", "start"] {
+            if service.has(key) {
+                let hint = format!("the image of `container` says what is run; take `{key}` away");
+                service.fault_at(
+                    key,
+                    format!("`{key}` and `container` exclude each other"),
+                    Some(hint),
+                );
+            }
+        }
+    } else {
+        service.require("start");
+    }
+    let image = container.as_deref().map(ServiceSpec::in_container);
+    let (build, start) = match image {
+        Some(image) => (image.build, Some(image.start)),
+        None => (command(service, "build"), command(service, "start")),
+    };
     let port = service
         .integer_in("port", 1..=65_535)
         .map_or(Port::Assigned, |port| Port::Fixed(port as u16));
-    let ready = service.text("ready").unwrap_or_else(|| "/recommend/1".to_owned());
+    let ready = service.text("ready").unwrap_or_else(|| READY.to_owned());
     if !ready.starts_with("/recommend/") {
         let hint =
             "probing the real route is what tells a service that is healthy from one that only says so"
@@ -188,6 +234,7 @@ fn read(service: &Section<'_>) -> Option<ServiceSpec> {
     Some(ServiceSpec {
         build,
         start: start?,
+        container,
         port,
         ready,
         env,
@@ -309,6 +356,24 @@ mod tests {
             (Port::Fixed(8082), "/recommend/7")
         );
         assert_eq!(spec.env["A"], "b");
+    }
+
+    #[test]
+    fn a_container_file_stands_for_build_and_start() {
+        let text = "[service]\ncontainer = 'deploy/Dockerfile'\nenv = { A = 'b' }\n";
+        let spec = ServiceSpec::parse(FILE, text).unwrap();
+        let alone = ServiceSpec::in_container("deploy/Dockerfile");
+        assert_eq!((&spec.build, &spec.start), (&alone.build, &alone.start));
+        assert_eq!(alone.start.display(), "container run");
+        assert_eq!(spec.env["A"], "b");
+        for (text, said) in [
+            ("container = 'Dockerfile'\nstart = 'a'", "exclude each other"),
+            ("container = '../Dockerfile'", "must be the path of a file"),
+            ("container = '/etc/passwd'", "must be the path of a file"),
+        ] {
+            let faults = ServiceSpec::parse(FILE, &format!("[service]\n{text}\n")).unwrap_err();
+            assert!(faults.to_string().contains(said), "{text}: {faults}");
+        }
     }
 
     #[test]

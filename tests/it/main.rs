@@ -8,6 +8,7 @@ mod attacks;
 mod broker;
 mod classroom;
 mod company;
+mod containers;
 mod feedback;
 mod frameworks;
 mod golden;

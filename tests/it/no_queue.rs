@@ -5,7 +5,7 @@ use std::process::Command;
 #[test]
 fn a_program_without_kafka_says_what_it_lacks_for_a_queue() {
     let out = tempfile::tempdir().unwrap();
-    for words in [&["grade", "m1", "fixtures/zoo"][..], &["worker"]] {
+    for words in [&["grade", "m1", "fixtures/services/good"][..], &["worker"]] {
         let done = Command::new(env!("CARGO_BIN_EXE_reelworld"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(["--course", "fixtures/course"])

@@ -40,6 +40,7 @@ fn service(line: &str) -> ServiceSpec {
     ServiceSpec {
         takedown: None,
         build: None,
+        container: None,
         start: CommandLine::Shell(line.to_owned()),
         port: Port::Assigned,
         ready: "/recommend/1".to_owned(),

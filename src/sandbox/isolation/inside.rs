@@ -127,12 +127,7 @@ impl Agent {
             },
             ToAgent::End { id } => self.end(id),
             ToAgent::Sockets { count } => {
-                let sockets = (0..count.min(MOST_FDS))
-                    .map(|_| {
-                        let kind = (AddressFamily::INET, SocketType::STREAM);
-                        rustix::net::socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, None)
-                    })
-                    .collect::<Result<Vec<OwnedFd>, _>>()?;
+                let sockets = sockets(count)?;
                 let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
                 self.tell(&FromAgent::Sockets, &fds)
             }
@@ -307,8 +302,17 @@ fn start(words: &[String], env: &BTreeMap<String, String>, output: Option<OwnedF
     Ok(child.id().cast_signed())
 }
 
+/// Makes sockets of this network that are connected to nothing.
+pub(super) fn sockets(count: usize) -> io::Result<Vec<OwnedFd>> {
+    let kind = (AddressFamily::INET, SocketType::STREAM);
+    let made: Result<Vec<OwnedFd>, _> = (0..count.min(MOST_FDS))
+        .map(|_| rustix::net::socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, None))
+        .collect();
+    Ok(made?)
+}
+
 /// Returns the ports on which anybody inside listens: nobody else is in this network.
-fn listening() -> Vec<u16> {
+pub(super) fn listening() -> Vec<u16> {
     super::super::launch::listeners("/proc/net")
         .into_iter()
         .map(|(port, _)| port)

@@ -2,6 +2,7 @@
 
 mod calls;
 mod cgroup;
+mod container;
 mod inside;
 mod keeper;
 mod pack;
@@ -16,9 +17,19 @@ pub(super) use session::{Plan, Session};
 /// The hidden word of the agent inside.
 const INSIDE: &str = "__inside";
 
+/// Whether this is root.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// Is the keeper of a sandbox.
 pub fn run_keeper() -> ExitCode {
     keeper::run()
+}
+
+/// Is the keeper of a container.
+pub fn run_container() -> ExitCode {
+    container::run()
 }
 
 /// Is the agent in a sandbox.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::super::bounds::Bounds;
 use super::super::leash::Exit;
 use super::super::output::Tail;
-use super::wire::{self, FromAgent, FromKeeper, Held, MOST_FDS, Order, ToAgent, ToKeeper};
+use super::wire::{self, Container, FromAgent, FromKeeper, Held, MOST_FDS, Order, ToAgent, ToKeeper};
 use crate::clock::Clock;
 
 /// How long a sandbox may take to come to be, and its agent to answer a question.
@@ -40,6 +40,8 @@ pub(in super::super) struct Plan {
     pub(in super::super) bounds: Bounds,
     /// Folders that are seen inside.
     pub(in super::super) binds: Vec<(PathBuf, String)>,
+    /// The program that runs containers, with its options, where commands run in containers of an image.
+    pub(in super::super) container: Option<Vec<String>>,
 }
 
 /// A sandbox that lives; dropping it ends everything in it.
@@ -97,7 +99,11 @@ impl Session {
         let (rein, keeper_end) = wire::pair()?;
         let (control, agent_end) = wire::pair()?;
         let mut child = Command::new(&plan.program)
-            .arg("__sandbox")
+            .arg(if plan.container.is_some() {
+                "__container"
+            } else {
+                "__sandbox"
+            })
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(keeper_end))
@@ -117,6 +123,13 @@ impl Session {
                 .iter()
                 .map(|(outside, inside)| Ok((text(outside)?, inside.clone())))
                 .collect::<io::Result<_>>()?,
+            container: match (&plan.container, dir) {
+                (Some(tool), Some(dir)) => Some(Container {
+                    tool: tool.clone(),
+                    context: text(dir)?,
+                }),
+                _ => None,
+            },
         };
         wire::send(&rein, &order, &[agent_end.as_fd()])?;
         drop(agent_end);
@@ -162,7 +175,7 @@ impl Session {
             next: AtomicU32::new(1),
             held,
         };
-        if let Some(dir) = dir {
+        if let Some(dir) = dir.filter(|_| plan.container.is_none()) {
             session.unpack(dir, &plan.bounds)?;
         }
         session.ask_sockets()?;

@@ -28,6 +28,17 @@ pub(super) struct Order {
     pub(super) bounds: Bounds,
     /// Folders of this machine that are seen inside, read-only: where they are, and where they are seen.
     pub(super) binds: Vec<(String, String)>,
+    /// The container that it is instead of a sandbox of bubblewrap's.
+    pub(super) container: Option<Container>,
+}
+
+/// What a container is made of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Container {
+    /// The program that runs containers, with the options of every call.
+    pub(super) tool: Vec<String>,
+    /// The folder that the image is built of.
+    pub(super) context: String,
 }
 
 /// What the grader wants of the keeper later on. The end of the connection is the word to end.
