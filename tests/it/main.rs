@@ -10,6 +10,7 @@ mod classroom;
 mod company;
 mod containers;
 mod feedback;
+mod forty;
 mod frameworks;
 mod golden;
 mod golden_metrics;
