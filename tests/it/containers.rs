@@ -238,6 +238,16 @@ fn a_service_in_a_container_starts_again_and_ends_with_all_it_left() {
     sandbox.close();
     drop(running);
     assert!(!is_there("mark-of-the-container"), "it ends with its sandbox");
+    // Control groups are left by nobody but keepers that live.
+    let tops = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    for top in tops.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]) {
+        for entry in fs::read_dir(top).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            if let Some(pid) = name.strip_prefix("reelworld-containers-") {
+                assert!(Path::new("/proc").join(pid).exists(), "{name} is left");
+            }
+        }
+    }
 }
 
 fn report(out: &Path, name: &str) -> Value {

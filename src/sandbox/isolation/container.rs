@@ -51,6 +51,8 @@ const VAR_TMP_MIB: u32 = 16;
 const MOST_PROCESSES: u64 = 32_768;
 /// Where control groups are.
 const GROUPS: &str = "/sys/fs/cgroup";
+/// How a group of ours is named; the number of the keeper's process follows.
+const GROUP: &str = "reelworld-containers-";
 /// So near to its bound memory is full: the next page would not have fitted.
 const FULL_WITHIN: u64 = 1 << 20;
 /// How long what is left may take to end once it is killed.
@@ -616,17 +618,19 @@ fn of_code(code: i32) -> Exit {
 struct Group {
     /// The one below it that Podman is given, from the top of the hierarchy; Podman takes that one away, and with it its bounds.
     parent: String,
-    pids: PathBuf,
+    name: String,
     /// Where groups of the first kind count memory.
     memory: Option<PathBuf>,
 }
 
 impl Group {
     fn make(processes: u32) -> io::Result<Self> {
-        let name = format!("reelworld-containers-{}", std::process::id());
+        let name = format!("{GROUP}{}", std::process::id());
         let top = Path::new(GROUPS);
         let first = top.join("pids").is_dir();
-        let pids = if first { top.join("pids") } else { top.to_owned() }.join(&name);
+        let among = if first { top.join("pids") } else { top.to_owned() };
+        sweep_groups(&among);
+        let pids = among.join(&name);
         let made =
             fs::create_dir(&pids).and_then(|()| fs::write(pids.join("pids.max"), processes.to_string()));
         made.map_err(|error| io::Error::other(format!("processes cannot be bounded: {error}")))?;
@@ -642,7 +646,7 @@ impl Group {
         };
         Ok(Self {
             parent: format!("/{name}/within"),
-            pids,
+            name,
             memory,
         })
     }
@@ -667,10 +671,35 @@ impl Group {
     }
 
     fn remove(&self) {
-        for dir in [Some(&self.pids), self.memory.as_ref()].into_iter().flatten() {
-            // What Podman has left in it is empty.
-            drop(fs::remove_dir(dir.join("within")));
-            drop(fs::remove_dir(dir));
+        remove_groups(&self.name);
+    }
+}
+
+/// Removes groups of a name with all that Podman has made in them, of every controller; one that is not empty stays.
+fn remove_groups(name: &str) {
+    let tops = fs::read_dir(GROUPS).into_iter().flatten().flatten();
+    for top in tops.map(|entry| entry.path()).chain([PathBuf::from(GROUPS)]) {
+        for entry in walkdir::WalkDir::new(top.join(name))
+            .contents_first(true)
+            .into_iter()
+            .flatten()
+        {
+            if entry.file_type().is_dir() {
+                drop(fs::remove_dir(entry.path()));
+            }
+        }
+    }
+}
+
+/// Removes groups of keepers that were killed before they could.
+fn sweep_groups(among: &Path) {
+    for entry in fs::read_dir(among).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let pid: Option<u32> = name.strip_prefix(GROUP).and_then(|pid| pid.parse().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            remove_groups(&name);
         }
     }
 }
