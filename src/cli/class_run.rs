@@ -1,7 +1,7 @@
 //! Measuring a class: who is measured, side by side as far as that harms nobody, each with an end of its own.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::ui::{Failure, Stop};
 use crate::class::{self, Before, End, Plan, ResultLine, Results, Terms, Wish, plan};
 use crate::clock::Clock;
 use crate::evidence::{Bundle, Item};
-use crate::grade::{Cores, Ground, Kind, Subject, Turn, scorecard};
+use crate::grade::{Claimed, Cores, Ground, Kind, OTHERS, Subject, Turn, scorecard, scorecard_among};
 use crate::sandbox::{Isolation, Maker, Packages, Prepared};
 use crate::scorecard::{RunKind, Scorecard, Verdict, WorldRef};
 use crate::submission::{LIMITS, StageError, Submission, stage};
@@ -118,13 +118,43 @@ impl Class<'_> {
         let before = Before {
             ended: true,
             // What was refused as it is would be refused again.
-            open: is_open(&card) && !refused(&bundle),
+            open: self.is_open(&card) && !refused(&bundle),
         };
         (before, Some(card))
     }
 
+    /// Whether a card has something that another measuring may decide; what the class decides is not of that kind.
+    fn is_open(&self, card: &Scorecard) -> bool {
+        let by_class: BTreeSet<&str> = self.milestone.rubric.asking(OTHERS).collect();
+        card.criteria.iter().any(|criterion| {
+            criterion.verdict == Verdict::NoVerdict && !by_class.contains(criterion.id.as_str())
+        })
+    }
+
     pub(super) fn card(&self, bundle: &Bundle) -> Scorecard {
         scorecard(bundle, &self.milestone.rubric, self.milestone.rubric_ref.clone())
+    }
+
+    /// Judges each submission once more where the rubric asks for what only the class as a whole can tell.
+    ///
+    /// # Errors
+    /// When evidence cannot be read, or pages cannot be written.
+    pub(super) fn judge_together(&self, cards: &mut BTreeMap<String, Scorecard>) -> Result<(), Failure> {
+        if !self.milestone.rubric.measures().contains(OTHERS) {
+            return Ok(());
+        }
+        let mut bundles = BTreeMap::new();
+        for name in cards.keys() {
+            bundles.insert(name.clone(), Bundle::read(&self.own(name).join("evidence"))?);
+        }
+        let claimed = Claimed::of(bundles.values());
+        for (name, bundle) in &bundles {
+            let (rubric, of) = (&self.milestone.rubric, self.milestone.rubric_ref.clone());
+            let card = scorecard_among(bundle, &claimed, rubric, of);
+            write_pages(&card, &self.own(name))?;
+            cards.insert(name.clone(), card);
+        }
+        Ok(())
     }
 
     /// Measures what is wished for; whatever comes of one submission, the others are measured.
@@ -450,13 +480,6 @@ impl Class<'_> {
         };
         run_by(one, hands)
     }
-}
-
-/// Whether a card has something that another measuring may decide.
-fn is_open(card: &Scorecard) -> bool {
-    card.criteria
-        .iter()
-        .any(|criterion| criterion.verdict == Verdict::NoVerdict)
 }
 
 /// Whether what was handed in could not be taken, through no fault of ours.

@@ -20,10 +20,10 @@ use crate::class::Wish;
 use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
-use crate::grade::{Ground, runs_programs, scorecard};
+use crate::grade::{Claimed, Ground, OTHERS, runs_programs, scorecard, scorecard_among};
 use crate::report::{self, Style};
 use crate::sandbox::{Isolation, Packages};
-use crate::scorecard::{Audience, Scorecard, WorldRef};
+use crate::scorecard::{Audience, RunKind, Scorecard, WorldRef};
 use crate::submission::{Submission, find};
 
 /// Grades submissions.
@@ -70,7 +70,9 @@ pub(super) fn grade(
         ),
         Some(queue) => by_queue(args, queue, &class, (&submissions, &wish), (ui, stop)),
     }?;
-    let cards: Vec<Scorecard> = outcome.cards.into_values().collect();
+    let mut cards = outcome.cards;
+    class.judge_together(&mut cards)?;
+    let cards: Vec<Scorecard> = cards.into_values().collect();
     show_class(&cards, &out, &args.milestone, args.json, ui)?;
     if let Some(failure) = outcome.given_up {
         let cards = cards.len();
@@ -275,10 +277,28 @@ pub(super) fn report(args: &Report, files: &CourseFiles, ui: &Ui) -> Result<Exit
 fn card(dir: &Path, files: &CourseFiles) -> Result<Scorecard, Failure> {
     let bundle = Bundle::read(&dir.join("evidence"))?;
     let milestone = Milestone::open(files, &bundle.manifest.milestone)?;
-    Ok(scorecard(&bundle, &milestone.rubric, milestone.rubric_ref))
+    if bundle.manifest.kind == RunKind::Check || !milestone.rubric.measures().contains(OTHERS) {
+        return Ok(scorecard(&bundle, &milestone.rubric, milestone.rubric_ref));
+    }
+    // The class is what lies beside it.
+    let dir = absolute(dir)?;
+    let beside = measured_in(dir.parent().unwrap_or(&dir))?;
+    let bundles: Vec<Bundle> = beside
+        .iter()
+        .filter_map(|dir| Bundle::read(&dir.join("evidence")).ok())
+        .filter(|one| one.manifest.milestone == bundle.manifest.milestone)
+        .collect();
+    let claimed = Claimed::of(&bundles);
+    Ok(scorecard_among(
+        &bundle,
+        &claimed,
+        &milestone.rubric,
+        milestone.rubric_ref,
+    ))
 }
 
-fn class(run: &Path, files: &CourseFiles) -> Result<Vec<Scorecard>, Failure> {
+/// Returns the folders of a run that hold evidence, in their order.
+fn measured_in(run: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = fs::read_dir(run)
         .map_err(|error| Failure::usage(format!("`{}` is no run: {error}", run.display())))?;
     let mut dirs: Vec<PathBuf> = entries
@@ -287,6 +307,11 @@ fn class(run: &Path, files: &CourseFiles) -> Result<Vec<Scorecard>, Failure> {
         .filter(|path| path.join("evidence").is_dir())
         .collect();
     dirs.sort();
+    Ok(dirs)
+}
+
+fn class(run: &Path, files: &CourseFiles) -> Result<Vec<Scorecard>, Failure> {
+    let dirs = measured_in(run)?;
     if dirs.is_empty() {
         return Err(Failure::usage(format!(
             "`{}` holds no evidence of a run",

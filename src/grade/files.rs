@@ -16,6 +16,7 @@ pub(super) const FILES: &[&str] = &[
     "report.described_share",
     "ci.tests_on_push",
     "container.sound",
+    "tool.claimed",
 ];
 /// The fewest words of a report: an empty page with a title is none.
 const LEAST_WORDS: u32 = 100;
@@ -61,6 +62,11 @@ pub(super) fn files(facts: &FileFacts, findings: &mut Findings) {
         }
     };
     put(findings, "container.sound", container);
+    let claimed = match (&facts.tool, &facts.no_tool) {
+        (Some(tool), _) => fact(true, format!("`{}`, {}", tool.name, tool.address)),
+        (None, why) => lacking(0.0, why.as_deref().unwrap_or("it was not looked for")),
+    };
+    put(findings, "tool.claimed", claimed);
 }
 
 /// Adds what a run of the tests has covered.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::attack::resilience;
+use super::claimed::{Claimed, OTHERS};
 use super::fairness::{ATTRIBUTES, fairness, grouped, regret};
 use super::incidents::incidents;
 use super::measures::MEASURES;
@@ -117,7 +118,22 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
 
 /// Makes the card of a bundle under a rubric.
 pub fn scorecard(bundle: &Bundle, rubric: &Rubric, rubric_ref: RubricRef) -> Scorecard {
-    let judged = judge(bundle);
+    card(bundle, judge(bundle), rubric, rubric_ref)
+}
+
+/// Makes the card of a bundle in its class, which alone knows what others claim.
+pub fn scorecard_among(
+    bundle: &Bundle,
+    claimed: &Claimed,
+    rubric: &Rubric,
+    rubric_ref: RubricRef,
+) -> Scorecard {
+    let mut judged = judge(bundle);
+    judged.findings.insert(OTHERS.to_owned(), claimed.finding(bundle));
+    card(bundle, judged, rubric, rubric_ref)
+}
+
+fn card(bundle: &Bundle, judged: Judged, rubric: &Rubric, rubric_ref: RubricRef) -> Scorecard {
     let manifest = &bundle.manifest;
     let scored = score(rubric, &judged.findings, manifest.kind);
     let measures = MEASURES

@@ -278,6 +278,15 @@ pub const MEASURES: &[MeasureInfo] = &[
         "container.builds",
         "the container file builds, with the tool that the grading machine has",
     ),
+    fact(
+        "tool.claimed",
+        "`tool.toml` in the commit says which tool the submission is about, and where its source is",
+    ),
+    class_census(
+        "tool.others",
+        "count",
+        "other submissions of the class that claim the same tool",
+    ),
     truth_census(
         "claims.found_share",
         "share",
@@ -340,6 +349,11 @@ const fn truth_census(id: &'static str, unit: &'static str, about: &'static str)
         in_check: false,
         about,
     }
+}
+
+/// A count that only a class has.
+const fn class_census(id: &'static str, unit: &'static str, about: &'static str) -> MeasureInfo {
+    truth_census(id, unit, about)
 }
 
 /// Returns what is known of a measure.

@@ -3,6 +3,7 @@
 mod asking;
 mod attack;
 mod beside;
+mod claimed;
 mod evaluation;
 mod fairness;
 mod feed;
@@ -20,9 +21,10 @@ mod split;
 mod told;
 mod turn;
 
+pub use claimed::{Claimed, OTHERS};
 pub use given::lists_given;
 pub use incidents::{responses, told as told_of_incident};
-pub use judge::{Judged, judge, scorecard};
+pub use judge::{Judged, judge, scorecard, scorecard_among};
 pub use measure::{Ground, Job, MeasureError, Subject, Tools, boot, measure};
 pub use measures::{MEASURES, info};
 pub use neighbours::neighbours;

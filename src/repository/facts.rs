@@ -12,6 +12,7 @@ use super::container::{self, ContainerFacts};
 use super::document::{self, Document, Image, Link, TEXT_BYTES};
 use super::git::{Store, remotes};
 use super::links::{Inside, Leads, leads, repository_of};
+use super::tool::{TOOL, TOOL_BYTES, ToolClaim, parse_tool};
 use super::tree::{Tree, contents, named};
 use super::{LEAST_DIGITS, MOST_DIGITS, SHOWN};
 
@@ -60,6 +61,12 @@ pub struct FileFacts {
     pub ci: Vec<CiFacts>,
     /// The container file, if there is one.
     pub container: Option<ContainerFacts>,
+    /// The tool that the submission is about, if it claims one.
+    #[serde(default)]
+    pub tool: Option<ToolClaim>,
+    /// Why it claims none, if it doesn't.
+    #[serde(default)]
+    pub no_tool: Option<String>,
 }
 
 /// What a report tells.
@@ -150,7 +157,26 @@ fn read(folder: &Path, wanted: LookFor<'_>) -> io::Result<Option<FileFacts>> {
             },
         });
     }
+    match claimed(&store, &tree)? {
+        Ok(tool) => facts.tool = Some(tool),
+        Err(why) => facts.no_tool = Some(why),
+    }
     Ok(Some(facts))
+}
+
+/// Reads which tool the commit claims, or why it claims none.
+fn claimed(store: &Store, tree: &Tree) -> io::Result<Result<ToolClaim, String>> {
+    if !tree.files.contains_key(TOOL) {
+        return Ok(Err(format!("there is no `{TOOL}` in the commit")));
+    }
+    let text = tree.texts(store, TOOL_BYTES, |path| path == TOOL)?;
+    Ok(match text.get(TOOL) {
+        Some(text) => parse_tool(text).map_err(|faults| faults.to_string()),
+        None => Err(format!(
+            "`{TOOL}` is no text, or larger than {} KiB",
+            TOOL_BYTES >> 10
+        )),
+    })
 }
 
 fn lack(image: &Image) -> Option<String> {

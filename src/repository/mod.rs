@@ -12,6 +12,7 @@ mod links;
 mod reports;
 mod secrets;
 mod shell;
+mod tool;
 mod tree;
 mod yaml;
 
@@ -32,6 +33,7 @@ pub use git::plumbing;
 pub use git::push;
 use history::{Commit, Leak, commits, commits_among, leaks, sizes};
 pub use reports::{Looks, PLACES};
+pub use tool::ToolClaim;
 
 /// A commit of more lines than this is more than anybody reads with care: the usual advice for reviews is 200 to 400.
 pub const LARGE_LINES: u64 = 400;

@@ -44,6 +44,15 @@ impl Rubric {
         }
         names
     }
+
+    /// Returns the criteria that a measure decides, by their ids.
+    pub fn asking<'r>(&'r self, measure: &'r str) -> impl Iterator<Item = &'r str> {
+        let decides = move |criterion: &&Criterion| matches!(&criterion.rule, Rule::Measured { test, .. } if test.measure == measure);
+        self.criteria
+            .iter()
+            .filter(decides)
+            .map(|criterion| criterion.id.as_str())
+    }
 }
 
 /// A span of time around a submission.

@@ -188,3 +188,153 @@ fn an_assignment_that_asks_no_service_is_checked_and_graded_without_one() {
         }
     }
 }
+
+/// A course whose one assignment asks for a tool that nobody else has.
+const TOOLS: &str = r#"schema = "reelworld/rubric/v1"
+id = "tools"
+version = "1"
+title = "A tool"
+points = 6
+
+[[criterion]]
+id = "tools.claimed"
+title = "the tool is named"
+text = "It is."
+points = 1
+method = "fact"
+measure = "tool.claimed"
+
+[[criterion]]
+id = "tools.unique"
+title = "a tool that nobody else has"
+text = "Nobody has."
+points = 5
+method = "census"
+measure = "tool.others"
+at_most = 0
+needs = ["tools.claimed"]
+"#;
+
+#[test]
+fn a_tool_that_two_of_a_class_claim_is_told_to_a_person_and_that_of_one_alone_is_unique() {
+    let dir = tempfile::tempdir().unwrap();
+    let course = dir.path().join("course");
+    fs::create_dir_all(course.join("assignments/tools")).unwrap();
+    fs::create_dir(course.join("rubrics")).unwrap();
+    fs::write(course.join("rubrics/tools.toml"), TOOLS).unwrap();
+    let text = "schema = \"reelworld/course/v1\"\nname = \"x\"\nprofile = \"classic\"\n";
+    fs::write(course.join("course.toml"), text).unwrap();
+    let text = "schema = \"reelworld/assignment/v1\"\nid = \"tools\"\nrubric = \"rubrics/tools.toml\"\n";
+    fs::write(course.join("assignments/tools/assignment.toml"), text).unwrap();
+    let claim = |name: &str, address: &str| {
+        format!("schema = \"reelworld/tool/v1\"\nname = \"{name}\"\naddress = \"https://{address}\"\n")
+    };
+    let claims = [
+        (
+            "ada",
+            Some(claim(
+                "Great Expectations",
+                "github.com/great-expectations/great_expectations",
+            )),
+        ),
+        ("ben", Some(claim("great_expectations", "example.org/a/mirror"))),
+        ("cai", Some(claim("Feast", "github.com/feast-dev/feast"))),
+        ("dee", None),
+        ("eve", Some(claim("Feast", "nowhere"))),
+    ];
+    for (name, tool) in &claims {
+        let repository = dir.path().join(name);
+        fs::create_dir(&repository).unwrap();
+        fs::write(repository.join("README.md"), "# A tool\n").unwrap();
+        if let Some(text) = tool {
+            fs::write(repository.join("tool.toml"), text).unwrap();
+        }
+        for words in [
+            &["init", "--quiet"][..],
+            &["add", "--all"],
+            &["commit", "--quiet", "-m", "Choose a tool for operations"],
+        ] {
+            let mut git = Command::new("git");
+            git.args(["-c", "user.name=a", "-c", "user.email=a@example.org"]);
+            let done = git.args(words).current_dir(&repository).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+        }
+    }
+    let reelworld = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+        command.arg("--course").arg(&course).args(words);
+        let output = command.current_dir(dir.path()).output().unwrap();
+        assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let of = |out: &str, name: &str| -> Json {
+        let report = dir.path().join(out).join(name).join("report.json");
+        serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap()
+    };
+    let wanted = [
+        ("ada", "pass", "no_verdict"),
+        ("ben", "pass", "no_verdict"),
+        ("cai", "pass", "pass"),
+        ("dee", "fail", "skipped"),
+        ("eve", "fail", "skipped"),
+    ];
+    let holds = |out: &str| {
+        for (name, claimed, unique) in wanted {
+            let found = verdicts(&of(out, name));
+            assert_eq!(found["tools.claimed"], claimed, "{name}: {found:?}");
+            assert_eq!(found["tools.unique"], unique, "{name}: {found:?}");
+        }
+    };
+    // Whoever comes first, and however many at once.
+    reelworld(&[
+        "grade", "tools", "ada", "ben", "cai", "dee", "eve", "--out", "one",
+    ]);
+    holds("one");
+    let class = reelworld(&[
+        "grade", "tools", "eve", "ben", "dee", "ada", "cai", "--out", "two", "--jobs", "2",
+    ]);
+    holds("two");
+    assert!(
+        class.contains("have items without a verdict: ada (1), ben (1)"),
+        "{class}"
+    );
+    let ada = of("one", "ada").to_string();
+    assert!(
+        ada.contains("claimed by `ben` (`great_expectations`, example.org/a/mirror) too"),
+        "{ada}"
+    );
+    assert!(of("one", "eve").to_string().contains("tool.toml:3:11"));
+
+    // What the class decides is not measured again, is the same when it is kept, and when a report is made anew.
+    let lines = || {
+        fs::read_to_string(dir.path().join("one/results.jsonl"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    let before = lines();
+    reelworld(&[
+        "grade",
+        "tools",
+        "ada",
+        "ben",
+        "cai",
+        "dee",
+        "eve",
+        "--out",
+        "one",
+        "--retry",
+        "no_verdict",
+    ]);
+    assert_eq!(lines(), before);
+    holds("one");
+    let again: Json = serde_json::from_str(&reelworld(&["report", "one/ada", "--format", "json"])).unwrap();
+    assert_eq!(verdicts(&again)["tools.unique"], "no_verdict");
+    let again: Json = serde_json::from_str(&reelworld(&["report", "one/cai", "--format", "json"])).unwrap();
+    assert_eq!(verdicts(&again)["tools.unique"], "pass");
+
+    // Who checks their own is not told that nobody else has it.
+    let own = reelworld(&["check", "tools", "--dir", "cai", "--json", "--out", "own"]);
+    let own: Json = serde_json::from_str(&own).unwrap();
+    assert_ne!(verdicts(&own)["tools.unique"], "pass");
+}

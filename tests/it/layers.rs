@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "alike",
         &["seed", "world", "scorecard", "metrics", "release", "yardstick"],
     ),
-    ("repository", &[]),
+    ("repository", &["coursefile"]),
     ("sandbox", &["clock", "coursefile"]),
     ("stream", &["clock", "event"]),
     ("telemetry", &["coursefile", "scorecard", "metrics"]),
