@@ -264,7 +264,8 @@ fn a_tool_that_two_of_a_class_claim_is_told_to_a_person_and_that_of_one_alone_is
         let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
         command.arg("--course").arg(&course).args(words);
         let output = command.current_dir(dir.path()).output().unwrap();
-        assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
+        // Three says that something has no verdict.
+        assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
     let of = |out: &str, name: &str| -> Json {
