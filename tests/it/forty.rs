@@ -1,8 +1,8 @@
 //! A class that is graded while somebody kills the grader again and again: it comes to what it comes to undisturbed.
 //!
 //! Here it is a handful of submissions and one kill. Forty copies of the zoo with the whole assignment, and three kills, are what
-//! `REELWORLD_COPIES=40 cargo test --release --test it -- --nocapture forty::` grades, within an hour on two processors; it prints
-//! how long the undisturbed run took.
+//! `REELWORLD_COPIES=40 cargo test --release --test it -- --nocapture forty::` grades; it prints
+//! how long the undisturbed run took. With the other run, which is killed, that is about an hour and a half on two processors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
