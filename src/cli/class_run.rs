@@ -139,22 +139,23 @@ impl Class<'_> {
     ///
     /// # Errors
     /// When evidence cannot be read, or pages cannot be written.
-    pub(super) fn judge_together(&self, cards: &mut BTreeMap<String, Scorecard>) -> Result<(), Failure> {
+    pub(super) fn judge_together(&self, outcome: &mut Outcome) -> Result<Claimed, Failure> {
         if !self.milestone.rubric.measures().contains(OTHERS) {
-            return Ok(());
+            return Ok(Claimed::default());
         }
+        let cards = &mut outcome.cards;
         let mut bundles = BTreeMap::new();
         for name in cards.keys() {
             bundles.insert(name.clone(), Bundle::read(&self.own(name).join("evidence"))?);
         }
-        let claimed = Claimed::of(bundles.values());
+        let claimed = Claimed::of(bundles.values(), outcome.missing.len());
         for (name, bundle) in &bundles {
             let (rubric, of) = (&self.milestone.rubric, self.milestone.rubric_ref.clone());
             let card = scorecard_among(bundle, &claimed, rubric, of);
             write_pages(&card, &self.own(name))?;
             cards.insert(name.clone(), card);
         }
-        Ok(())
+        Ok(claimed)
     }
 
     /// Measures what is wished for; whatever comes of one submission, the others are measured.

@@ -111,7 +111,7 @@ pub(super) fn demo(
         };
         cards.push(run(one, ui, stop, clock)?);
     }
-    show_class(&cards, &out, "reelworld demo", args.json, ui)?;
+    show_class((&cards, &[]), &out, "reelworld demo", args.json, ui)?;
     ui.progress(format_args!(
         "the demo took {:.0} s",
         clock.elapsed().as_secs_f64()

@@ -61,7 +61,7 @@ pub(super) fn grade(
         clock,
     };
     let title = format!("grading {}", args.milestone);
-    let outcome = match &args.queue {
+    let mut outcome = match &args.queue {
         None => class.measure(
             &submissions,
             &wish,
@@ -70,10 +70,10 @@ pub(super) fn grade(
         ),
         Some(queue) => by_queue(args, queue, &class, (&submissions, &wish), (ui, stop)),
     }?;
-    let mut cards = outcome.cards;
-    class.judge_together(&mut cards)?;
-    let cards: Vec<Scorecard> = cards.into_values().collect();
-    show_class(&cards, &out, &args.milestone, args.json, ui)?;
+    let claimed = class.judge_together(&mut outcome)?;
+    let cards: Vec<Scorecard> = outcome.cards.into_values().collect();
+    let same_tool = claimed.clashes();
+    show_class((&cards, &same_tool), &out, &args.milestone, args.json, ui)?;
     if let Some(failure) = outcome.given_up {
         let cards = cards.len();
         let what = match failure.exit {
@@ -202,7 +202,7 @@ const NEAR: f64 = 0.8;
 
 /// Writes and prints the class.
 pub(super) fn show_class(
-    cards: &[Scorecard],
+    (cards, same_tool): (&[Scorecard], &[[String; 2]]),
     out: &Path,
     title: &str,
     json: bool,
@@ -212,7 +212,7 @@ pub(super) fn show_class(
         &out.join("report.html"),
         page(report::class_html(title, cards))?.as_bytes(),
     )?;
-    let class = report::class_json(title, cards);
+    let class = report::class_json(title, cards, same_tool);
     write_whole(&out.join("class.json"), class.as_bytes())?;
     write_whole(&out.join("class.csv"), report::class_csv(cards).as_bytes())?;
     let text = if json {
@@ -221,7 +221,7 @@ pub(super) fn show_class(
         let style = if ui.colours() { Style::Colour } else { Style::Plain };
         format!(
             "{}\n  pages: {}\n",
-            report::class_table(cards, style),
+            report::class_table(cards, same_tool, style),
             out.join("report.html").display()
         )
     };
@@ -241,12 +241,12 @@ pub(super) fn report(args: &Report, files: &CourseFiles, ui: &Ui) -> Result<Exit
         ReportAudience::Staff => Audience::Staff,
     };
     if !args.run.join("evidence").is_dir() {
-        let cards = class(&args.run, files)?;
+        let (cards, same_tool) = class(&args.run, files)?;
         let style = if ui.colours() { Style::Colour } else { Style::Plain };
         let text = match args.format {
             ReportFormat::Html => page(report::class_html(&args.run.display().to_string(), &cards))?,
-            ReportFormat::Terminal => report::class_table(&cards, style),
-            ReportFormat::Json => report::class_json(&args.run.display().to_string(), &cards),
+            ReportFormat::Terminal => report::class_table(&cards, &same_tool, style),
+            ReportFormat::Json => report::class_json(&args.run.display().to_string(), &cards, &same_tool),
             ReportFormat::Csv => report::class_csv(&cards),
             ReportFormat::Junit => {
                 return Err(
@@ -277,24 +277,40 @@ pub(super) fn report(args: &Report, files: &CourseFiles, ui: &Ui) -> Result<Exit
 fn card(dir: &Path, files: &CourseFiles) -> Result<Scorecard, Failure> {
     let bundle = Bundle::read(&dir.join("evidence"))?;
     let milestone = Milestone::open(files, &bundle.manifest.milestone)?;
-    if bundle.manifest.kind == RunKind::Check || !milestone.rubric.measures().contains(OTHERS) {
-        return Ok(scorecard(&bundle, &milestone.rubric, milestone.rubric_ref));
+    let claimed = if is_of_a_class(&bundle, &milestone) {
+        // The class is what lies beside it.
+        let dir = absolute(dir)?;
+        claims_in(dir.parent().unwrap_or(&dir), &bundle)?
+    } else {
+        None
+    };
+    Ok(card_of(&bundle, milestone, claimed.as_ref()))
+}
+
+fn card_of(bundle: &Bundle, milestone: Milestone, claimed: Option<&Claimed>) -> Scorecard {
+    let (rubric, of) = (&milestone.rubric, milestone.rubric_ref);
+    match claimed {
+        Some(claimed) => scorecard_among(bundle, claimed, rubric, of),
+        None => scorecard(bundle, rubric, of),
     }
-    // The class is what lies beside it.
-    let dir = absolute(dir)?;
-    let beside = measured_in(dir.parent().unwrap_or(&dir))?;
-    let bundles: Vec<Bundle> = beside
-        .iter()
-        .filter_map(|dir| Bundle::read(&dir.join("evidence")).ok())
-        .filter(|one| one.manifest.milestone == bundle.manifest.milestone)
-        .collect();
-    let claimed = Claimed::of(&bundles);
-    Ok(scorecard_among(
-        &bundle,
-        &claimed,
-        &milestone.rubric,
-        milestone.rubric_ref,
-    ))
+}
+
+/// Whether a submission's rubric asks what only its class can tell.
+fn is_of_a_class(bundle: &Bundle, milestone: &Milestone) -> bool {
+    bundle.manifest.kind == RunKind::Grade && milestone.rubric.measures().contains(OTHERS)
+}
+
+/// Returns what the submissions of a run claim that were measured for the same milestone as one of them.
+fn claims_in(run: &Path, one: &Bundle) -> Result<Option<Claimed>, Failure> {
+    let (mut bundles, mut missing) = (Vec::new(), 0);
+    for dir in measured_in(run)? {
+        match Bundle::read(&dir.join("evidence")) {
+            Ok(bundle) if bundle.manifest.milestone == one.manifest.milestone => bundles.push(bundle),
+            Ok(_) => {}
+            Err(_) => missing += 1,
+        }
+    }
+    Ok(Some(Claimed::of(&bundles, missing)))
 }
 
 /// Returns the folders of a run that hold evidence, in their order.
@@ -310,7 +326,10 @@ fn measured_in(run: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(dirs)
 }
 
-fn class(run: &Path, files: &CourseFiles) -> Result<Vec<Scorecard>, Failure> {
+/// The cards of a class, and the pairs that claim the same tool.
+type Shown = (Vec<Scorecard>, Vec<[String; 2]>);
+
+fn class(run: &Path, files: &CourseFiles) -> Result<Shown, Failure> {
     let dirs = measured_in(run)?;
     if dirs.is_empty() {
         return Err(Failure::usage(format!(
@@ -318,5 +337,15 @@ fn class(run: &Path, files: &CourseFiles) -> Result<Vec<Scorecard>, Failure> {
             run.display()
         )));
     }
-    dirs.iter().map(|dir| card(dir, files)).collect()
+    let (mut cards, mut claimed) = (Vec::new(), None);
+    for dir in &dirs {
+        let bundle = Bundle::read(&dir.join("evidence"))?;
+        let milestone = Milestone::open(files, &bundle.manifest.milestone)?;
+        if claimed.is_none() && is_of_a_class(&bundle, &milestone) {
+            claimed = claims_in(run, &bundle)?;
+        }
+        cards.push(card_of(&bundle, milestone, claimed.as_ref()));
+    }
+    let same_tool = claimed.map(|claimed| claimed.clashes()).unwrap_or_default();
+    Ok((cards, same_tool))
 }

@@ -115,7 +115,7 @@ pub(super) fn grade(
         write_pages(&card, &own)?;
         cards.push(card);
     }
-    show_class(&cards, &args.out, &args.milestone, args.json, ui)?;
+    show_class((&cards, &[]), &args.out, &args.milestone, args.json, ui)?;
     Ok(exit_of(&cards))
 }
 

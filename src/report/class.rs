@@ -22,6 +22,9 @@ struct Class<'a> {
     pending_review: BTreeMap<&'a str, usize>,
     /// Who has something that could not be decided, and on how many criteria.
     no_verdict: BTreeMap<&'a str, usize>,
+    /// The pairs that claim the same tool, if any do.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    same_tool: &'a [[String; 2]],
 }
 
 #[derive(Serialize)]
@@ -114,8 +117,8 @@ pub(super) fn who(cards: &[Scorecard], verdict: Verdict) -> BTreeMap<&str, usize
         .collect()
 }
 
-/// Writes a class for programs, for staff.
-pub fn class_json(title: &str, cards: &[Scorecard]) -> String {
+/// Writes a class for programs, for staff; with the pairs that claim the same tool.
+pub fn class_json(title: &str, cards: &[Scorecard], same_tool: &[[String; 2]]) -> String {
     let row = |card| {
         let card: &Scorecard = card;
         Row {
@@ -143,6 +146,7 @@ pub fn class_json(title: &str, cards: &[Scorecard]) -> String {
         items: items(cards),
         pending_review: who(cards, Verdict::PendingReview),
         no_verdict: who(cards, Verdict::NoVerdict),
+        same_tool,
     };
     let mut text = serde_json::to_string_pretty(&class).expect("a class holds only plain values");
     text.push('\n');

@@ -21,6 +21,7 @@ pub enum Style {
 /// The width of a terminal that nobody has widened.
 const WIDTH: usize = 80;
 /// The width of the column of titles.
+const CLAIM: usize = 100;
 const TITLE: usize = 36;
 /// Where the column of values begins: two spaces, the verdict, two spaces, the title.
 const VALUE: usize = 8 + TITLE;
@@ -228,8 +229,9 @@ fn paint(word: &str, verdict: Verdict, style: Style) -> String {
     format!("{ansi}{word}{ansi:#}")
 }
 
-/// Writes a class for staff: a line for each submission, what fails most, and who needs a person.
-pub fn class_table(cards: &[Scorecard], style: Style) -> String {
+/// Writes a class for staff: a line for each submission, what fails most, and who needs a person; with the pairs that
+/// claim the same tool.
+pub fn class_table(cards: &[Scorecard], same_tool: &[[String; 2]], style: Style) -> String {
     let name = |card: &Scorecard| cut(&card.submission, NAME);
     let width = cards
         .iter()
@@ -266,6 +268,10 @@ pub fn class_table(cards: &[Scorecard], style: Style) -> String {
     }
     text.push('\n');
     for sentence in class_sentences(cards) {
+        text.push_str(&wrap(&sentence, 2));
+    }
+    for [one, other] in same_tool {
+        let sentence = format!("the same tool: {}; {}", cut(one, CLAIM), cut(other, CLAIM));
         text.push_str(&wrap(&sentence, 2));
     }
     text

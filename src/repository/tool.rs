@@ -49,8 +49,12 @@ pub(super) fn parse_tool(text: &str) -> Result<ToolClaim, Faults> {
     root.require("schema");
     root.choice("schema", &[(SCHEMA, ())]);
     let name = root.required_text("name");
-    if root.is_text("name") && (plain(&name).is_empty() || name.chars().count() > MOST_NAME) {
-        let message = format!("`name` must have a letter or a digit, and {MOST_NAME} characters at most");
+    if root.is_text("name")
+        && (plain(&name).is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control))
+    {
+        let message = format!(
+            "`name` must have a letter or a digit, {MOST_NAME} characters at most, and none that cannot be seen"
+        );
         root.fault_at("name", message, None);
     }
     let written = root.required_text("address");

@@ -439,7 +439,7 @@ fn a_terminal_shows_what_snapshots_hold() {
         "broken.txt",
         &terminal(&broken(), Audience::Staff, Style::Plain, None),
     );
-    check_snapshot("class.txt", &class_table(&samples(), Style::Plain));
+    check_snapshot("class.txt", &class_table(&samples(), &[], Style::Plain));
 }
 
 #[test]
@@ -482,7 +482,7 @@ fn no_form_passes_on_signs_that_steer_or_turn_text() {
             assert_harmless(&html(&card, audience).unwrap());
         }
     }
-    assert_harmless(&class_table(&samples(), Style::Plain));
+    assert_harmless(&class_table(&samples(), &[], Style::Plain));
     assert_harmless(&class_html(NASTY, &samples()).unwrap());
 }
 
@@ -507,7 +507,7 @@ proptest! {
         card.service.log_tail = vec![text.clone()];
         card.notes = vec![text.clone()];
         assert_harmless(&terminal(&card, Audience::Staff, Style::Plain, Some(&text)));
-        assert_harmless(&class_table(&[card.clone()], Style::Plain));
+        assert_harmless(&class_table(&[card.clone()], &[], Style::Plain));
         let page = junit(&card, Audience::Staff);
         assert_harmless(&page);
         prop_assert!(quick_junit::Report::deserialize_from_str(&page).is_ok());
@@ -773,6 +773,6 @@ fn an_empty_card_makes_every_page() {
     assert!(
         terminal(&empty, Audience::Student, Style::Plain, None).contains("Nothing was decided by this run.")
     );
-    assert!(class_table(&[], Style::Plain).contains("submission"));
+    assert!(class_table(&[], &[], Style::Plain).contains("submission"));
     assert!(quick_junit::Report::deserialize_from_str(&junit(&empty, Audience::Staff)).is_ok());
 }
