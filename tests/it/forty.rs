@@ -164,12 +164,9 @@ fn a_class_whose_grader_is_killed_comes_to_what_it_comes_to_undisturbed() {
 
     let kills = if copies.is_some() { KILLS } else { 1 };
     for kill in 0..kills {
-        // The handful's last one takes longest; of forty, a quarter, half and three quarters have ended.
-        let ends = if copies.is_some() {
-            names.len() * (kill + 1) / (kills + 1)
-        } else {
-            HANDFUL.len() - 1
-        };
+        // Of forty, a quarter, half and three quarters have ended. Of the handful one alone is ever seen at work, and who of the
+        // others has ended by then is chance.
+        let ends = copies.map_or(0, |_| names.len() * (kill + 1) / (kills + 1));
         class.cut(&killed, kill > 0, ends);
     }
     class.whole(&killed, true);
