@@ -280,7 +280,7 @@ fn card(dir: &Path, files: &CourseFiles) -> Result<Scorecard, Failure> {
     let claimed = if is_of_a_class(&bundle, &milestone) {
         // The class is what lies beside it.
         let dir = absolute(dir)?;
-        claims_in(dir.parent().unwrap_or(&dir), &bundle)?
+        Some(claims_in(dir.parent().unwrap_or(&dir), &bundle)?)
     } else {
         None
     };
@@ -301,7 +301,7 @@ fn is_of_a_class(bundle: &Bundle, milestone: &Milestone) -> bool {
 }
 
 /// Returns what the submissions of a run claim that were measured for the same milestone as one of them.
-fn claims_in(run: &Path, one: &Bundle) -> Result<Option<Claimed>, Failure> {
+fn claims_in(run: &Path, one: &Bundle) -> Result<Claimed, Failure> {
     let (mut bundles, mut missing) = (Vec::new(), 0);
     for dir in measured_in(run)? {
         match Bundle::read(&dir.join("evidence")) {
@@ -310,7 +310,7 @@ fn claims_in(run: &Path, one: &Bundle) -> Result<Option<Claimed>, Failure> {
             Err(_) => missing += 1,
         }
     }
-    Ok(Some(Claimed::of(&bundles, missing)))
+    Ok(Claimed::of(&bundles, missing))
 }
 
 /// Returns the folders of a run that hold evidence, in their order.
@@ -342,7 +342,7 @@ fn class(run: &Path, files: &CourseFiles) -> Result<Shown, Failure> {
         let bundle = Bundle::read(&dir.join("evidence"))?;
         let milestone = Milestone::open(files, &bundle.manifest.milestone)?;
         if claimed.is_none() && is_of_a_class(&bundle, &milestone) {
-            claimed = claims_in(run, &bundle)?;
+            claimed = Some(claims_in(run, &bundle)?);
         }
         cards.push(card_of(&bundle, milestone, claimed.as_ref()));
     }

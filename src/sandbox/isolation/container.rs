@@ -43,8 +43,6 @@ const IMAGES: &str = "/var/lib/containers/storage";
 const IMAGE: &str = "localhost/submission";
 /// Who programs are inside if the image says root, or nothing.
 const USER: &str = "1000:1000";
-/// Names of root, as an image may say them.
-const ROOT: [&str; 3] = ["", "root", "0"];
 /// The size of `/var/tmp`, in MiB.
 const VAR_TMP_MIB: u32 = 16;
 /// The most processes of one user where this machine sets no bound: what bounds them is the control group.
@@ -421,8 +419,7 @@ impl Kept {
             match what {
                 What::Build if exit == Exit::Success => {
                     let user = self.asked(&["image", "inspect", "--format={{.Config.User}}", IMAGE])?;
-                    let name = user.split(':').next().unwrap_or_default();
-                    let is_roots = ROOT.contains(&name);
+                    let is_roots = is_roots(&user);
                     self.built = Some(Image { is_roots });
                 }
                 What::Build | What::Within => {}
@@ -520,6 +517,12 @@ fn sweep() {
 /// Whether a command begins with certain words.
 fn is(words: &[String], with: [&str; 2]) -> bool {
     words.len() >= 2 && words.iter().zip(with).all(|(word, with)| word == with)
+}
+
+/// Whether an image says, with or without a group, that it runs as root, or says nothing: a number may have zeros before it.
+fn is_roots(user: &str) -> bool {
+    let name = user.split(':').next().unwrap_or_default();
+    name.is_empty() || name == "root" || name.parse() == Ok(0)
 }
 
 /// Where a file that is made for containers lies.
@@ -782,6 +785,16 @@ mod tests {
     fn places_of_this_machine_are_not_handed_on() {
         let env = ["PATH", "HOME", "PIP_NO_INDEX", "PORT"].map(|name| (name.to_owned(), "x".to_owned()));
         assert_eq!(passed(&env.into()), ["--env=PORT=x"]);
+    }
+
+    #[test]
+    fn an_image_that_says_root_in_any_form_or_nothing_is_not_run_as_it_says() {
+        for user in ["", "root", "0", "00", "root:team", "0:0", ":7"] {
+            assert!(is_roots(user), "{user}");
+        }
+        for user in ["team", "1000", "10:0", "toor0"] {
+            assert!(!is_roots(user), "{user}");
+        }
     }
 
     #[test]
