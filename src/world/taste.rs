@@ -18,55 +18,63 @@ pub(super) const FEATURES: usize = 4 + GENRES + LATENT;
 const LANES: usize = 8;
 
 /// The standard deviation of appeal in logits.
-const APPEAL_SD: f64 = 2.80;
+const APPEAL_SD: f64 = 3.023;
 /// The correlation of appeal with quality.
-const APPEAL_QUALITY: f64 = 0.313;
+const APPEAL_QUALITY: f64 = 0.319;
 /// The share of appeal's variance that is awareness and not merit.
-const AWARENESS_SHARE: f64 = 0.35;
+const AWARENESS_SHARE: f64 = 0.25;
 /// The shape of the skew-normal appeal: a bounded head and a long dead tail, which is what real catalogues have.
-const APPEAL_SKEW: f64 = -3.553;
+const APPEAL_SKEW: f64 = -2.815;
 /// The weight of a genre's general popularity in appeal.
-const GENRE_POPULARITY: f64 = 1.2;
+const GENRE_POPULARITY: f64 = 1.219;
 /// The bonus of movies older than eight years: those that are still offered are the better ones.
-const OLD_BONUS: f64 = 0.25;
+const OLD_BONUS: f64 = 0.259;
 /// The geometric decay of the weights of latent dimensions.
-const LATENT_DECAY: f64 = 0.85;
+const LATENT_DECAY: f64 = 0.896;
 /// The share of a movie's latent position that it has in common with its micro-genre.
-const CLUSTERED: f64 = 0.62;
+const CLUSTERED: f64 = 0.470;
+/// How much further out in latent taste a movie lies for each standard deviation by which its appeal is below the mean:
+/// what few know is more particular than what everybody watches.
+const NICHE: f64 = 0.131;
+/// The logarithm of the most that this may widen or narrow a position.
+const NICHE_BOUND: f64 = 0.7;
 /// The number of micro-genres.
 pub(super) const CLUSTERS: usize = 104;
 /// The standard deviations of personal taste: recency, era, highbrow, genre, latent.
-const TASTE_RECENCY: f64 = 1.50;
-const TASTE_ERA: f64 = 0.90;
-const TASTE_HIGHBROW: f64 = 0.68;
-const TASTE_GENRE: f64 = 0.70;
-const TASTE_LATENT: f64 = 1.88;
+const TASTE_RECENCY: f64 = 1.902;
+const TASTE_ERA: f64 = 0.506;
+const TASTE_HIGHBROW: f64 = 0.447;
+const TASTE_GENRE: f64 = 0.863;
+const TASTE_LATENT: f64 = 2.719;
 /// How much genders and ages differ in their genres.
-const GENDER_GENRE: f64 = 2.9;
-const AGE_GENRE: f64 = 2.6;
+const GENDER_GENRE: f64 = 4.011;
+const AGE_GENRE: f64 = 2.833;
 /// The spread of how much appeal counts for a user.
-const MAINSTREAM: f64 = 0.24;
+const MAINSTREAM: f64 = 0.305;
 
 /// The rating's latent mean and its parts.
-const RATING_MEAN: f64 = 3.42;
-const RATING_USER: f64 = 0.44;
-const RATING_ACTIVITY: f64 = 0.10;
-const RATING_QUALITY: f64 = 0.63;
-const RATING_APPEAL: f64 = 0.50;
-const RATING_ITEM: f64 = 0.074;
-const RATING_SCALE: f64 = 0.339;
-const RATING_TASTE: [f64; 4] = [0.31, 0.51, 0.60, 0.04];
+const RATING_MEAN: f64 = 3.430;
+const RATING_USER: f64 = 0.486;
+const RATING_ACTIVITY: f64 = 0.105;
+const RATING_QUALITY: f64 = 0.638;
+const RATING_APPEAL: f64 = 0.522;
+const RATING_ITEM: f64 = 0.077;
+const RATING_SCALE: f64 = 0.383;
+const RATING_TASTE: [f64; 4] = [0.255, 0.421, 0.586, 0.102];
+/// What the least appealing movies lose in ratings: this times the square of how far their appeal is below `-DULL_FROM`.
+const DULL: f64 = 0.100;
+const DULL_FROM: f64 = 0.976;
 /// Stable idiosyncrasy of a user about a movie, which nobody could learn from others.
-const IDIOSYNCRASY: f64 = 0.85;
+const IDIOSYNCRASY: f64 = 0.873;
 /// The noise of one occasion.
-const OCCASION: f64 = 0.44;
+const OCCASION: f64 = 0.440;
 /// Where the latent scale is cut into stars one to five.
-const CUTS: [f64; 4] = [2.3622, 3.34, 4.5507, 6.0247];
+const CUTS: [f64; 4] = [2.287, 3.337, 4.621, 6.147];
 
 /// Activity in viewings in thirty days: a least number plus a Weibull of this shape and scale.
 const ACTIVITY_LEAST: f64 = 4.0;
-const ACTIVITY_SHAPE: f64 = 0.807;
-const ACTIVITY_SCALE: f64 = 23.0;
+const ACTIVITY_SHAPE: f64 = 0.814;
+const ACTIVITY_SCALE: f64 = 25.427;
 
 /// What taste depends on in a movie; all standardised over the catalogue where it says so.
 #[derive(Debug, Clone)]
@@ -185,6 +193,14 @@ pub(super) fn standardise(movies: &mut [MovieTraits]) {
         |movie| movie.appeal_z,
         |movie, value| movie.appeal_z = value,
     );
+    for movie in movies {
+        let wider = libm::exp((-NICHE * movie.appeal_z).clamp(-NICHE_BOUND, NICHE_BOUND)) as f32;
+        for position in &mut movie.features[4 + GENRES..] {
+            *position *= wider;
+        }
+        let dull = (-DULL_FROM - movie.appeal_z).max(0.0);
+        movie.rating_item -= DULL * dull * dull;
+    }
 }
 
 /// Draws a user's activity, the first draw of their taste: viewings in thirty days.

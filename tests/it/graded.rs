@@ -111,6 +111,7 @@ fn recommenders_rank_by_enjoyment_as_they_should() {
             })
             .collect();
         let told = told.join("\n");
+        println!("as graded, seed {seed}\n{told}");
         let (common, personal) = found.split_at(COMMON.len());
         assert!(
             common[0].1.high < 0.0,
@@ -149,6 +150,11 @@ fn more_data_gives_better_models() {
             company.fit(algorithm, &log)
         });
         let found = company.graded(0.0, &rankers.each_ref().map(|ranker| &**ranker));
+        let scores: Vec<String> = found
+            .iter()
+            .map(|one| format!("{:.3}", accuracy_score(one, LEVEL).unwrap().0))
+            .collect();
+        println!("{} on 4, 15 and 60 days: {}", algorithm.name(), scores.join(", "));
         for pair in found.windows(2) {
             let (more, interval) = ahead(&pair[1], &pair[0]);
             assert!(interval.low > 0.0, "{}: {more} {interval:?}", algorithm.name());
@@ -183,6 +189,8 @@ fn a_stale_model_loses_after_a_drift_and_not_without_one() {
         let stale = company.fit(Algorithm::Ials, &company.release.viewings);
         let fresh = company.fit(Algorithm::Ials, &later);
         let found = company.graded(40.0, &[&*fresh, &*stale]);
+        let [fresh, stale] = [0, 1].map(|place: usize| accuracy_score(&found[place], LEVEL).unwrap().0);
+        println!("on day 40 the fresh model has {fresh:.3} and the stale one {stale:.3}");
         ahead(&found[0], &found[1])
     });
     assert!(drifted.1.low > 0.01, "the fresh model is ahead by {drifted:?}");
@@ -275,6 +283,11 @@ fn the_gap_grows_with_the_share_of_a_groups_events_that_a_model_never_saw() {
                 gaps.into_iter().find(|gap| gap.group == "women").unwrap()
             })
             .collect();
+        for (gap, dropped) in gaps.iter().zip([0, 40, 70, 90]) {
+            let Interval { low, high, .. } = gap.interval;
+            let gap = gap.difference;
+            println!("{compared:?}, {dropped} % dropped: {gap:.3} [{low:.3}, {high:.3}]");
+        }
         let natural = &gaps[0];
         assert!(natural.interval.high < 0.04, "{compared:?} {natural:?}");
         for pair in gaps.windows(2) {

@@ -211,6 +211,7 @@ fn the_practice_worlds_truth_teaches_little_more_than_a_good_model_learns() {
                 weights,
             },
         );
+        println!("with the practice world {with_practice:.3}, alone {alone:.3}");
         assert!(
             with_practice < (alone + TAUGHT_MORE).min(HALFWAY),
             "{with_practice} with the practice world, {alone} without"

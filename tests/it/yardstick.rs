@@ -110,14 +110,21 @@ fn is_lifelike(data: &Dataset, key: &Key) -> bool {
 fn the_built_in_world_has_the_moments_of_a_real_log_for_three_seeds() {
     for seed in [1, 2, 3] {
         let Scene { key, data, .. } = scene(seed);
-        assert!(is_lifelike(data, key), "seed {seed}");
+        let found = compare(data, statistics(data, key, &mut |_| {}));
+        assert_eq!(found.passes(), Some(true), "seed {seed}");
+        // Far better than the rule wants, so that a change of the world that costs nearness is noticed.
+        let [within, near, off, far] = found.counts();
+        assert!(
+            (off, far) <= (1, 0) && within >= 20 && within + near + off == 41,
+            "seed {seed}: {:?}",
+            found.counts()
+        );
     }
 }
 
 #[test]
 fn recommenders_stand_in_the_order_of_reality_for_three_seeds() {
-    // Reality has 2.1 and 1.9, and the rule ends at 2.5 and 2.2: the third seed is known to be a little beyond it.
-    for (seed, most_of_ease, most_of_neighbours) in [(1, 2.5, 2.2), (2, 2.5, 2.2), (3, 2.6, 2.3)] {
+    for seed in [1, 2, 3] {
         let Scene { key, world, data } = scene(seed);
         let fit = key.branch("fit");
         let split = Split::new(data, Protocol::Random, &key.branch("split"));
@@ -133,8 +140,8 @@ fn recommenders_stand_in_the_order_of_reality_for_three_seeds() {
             );
         };
         let pop = ndcg["Pop"];
-        between("EASE to Pop", ndcg["EASE"] / pop, 1.7, most_of_ease);
-        between("ItemKNN to Pop", ndcg["ItemKNN"] / pop, 1.5, most_of_neighbours);
+        between("EASE to Pop", ndcg["EASE"] / pop, 1.7, 2.5);
+        between("ItemKNN to Pop", ndcg["ItemKNN"] / pop, 1.5, 2.2);
         between("DemoPop to Pop", ndcg["DemoPop"] / pop, 1.02, 1.2);
         between("MFrating to Pop", ndcg["MFrating"] / pop, 0.3, 0.8);
         let best = ours.iter().copied().fold(0.0, f64::max);
