@@ -18,6 +18,7 @@ pub use teams::Team;
 
 use crate::coursefile::{Document, Fault, Faults, Section};
 use crate::incident::{FILE as INCIDENTS, Incidents};
+use crate::mirror::Declared;
 use crate::release::ReleaseSpec;
 use crate::rubric::Rubric;
 use crate::sandbox::{Bounds, Limits};
@@ -386,6 +387,8 @@ pub struct Course {
     pub teams: Vec<Team>,
     /// When things are.
     pub calendar: Calendar,
+    /// Where builds get packages from; nothing of it, and they reach nothing.
+    pub mirror: Declared,
     /// The world's key.
     pub key: Key,
     /// Whether the key is the public one of the practice world.
@@ -433,6 +436,7 @@ impl Course {
         let troubles = Plan::read(&root, release.days, world.movies);
         let teams = teams::read(&root);
         let calendar = calendar::read(&root, sim::term_start());
+        let mirror = Declared::read(&root);
         root.finish();
         document.finish()?;
         Ok(Self {
@@ -443,6 +447,7 @@ impl Course {
             troubles,
             teams,
             calendar,
+            mirror,
             key: Key::from_seed(PRACTICE),
             practice: true,
             key_file,

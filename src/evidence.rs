@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::exchange::Exchange;
+use crate::mirror::Fetched;
 use crate::repository::{CoverageFacts, FileFacts, HistoryFacts};
 use crate::scorecard::{RubricRef, RunKind, WorldRef};
 
@@ -72,6 +73,8 @@ pub struct Manifest {
 pub enum Item {
     /// How the submission's programs were kept from the machine and from each other.
     Isolation(IsolationNote),
+    /// What the build has had of the mirror of packages.
+    Fetched(Fetched),
     /// The build came to an end.
     Build(StageEnd),
     /// The service became ready, or did not.

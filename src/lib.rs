@@ -29,15 +29,17 @@ pub mod twin;
 
 pub mod alike;
 
+pub mod door;
+
+pub mod mirror;
 pub mod repository;
+
 pub mod sandbox;
 pub mod stream;
 pub mod telemetry;
 pub mod traffic;
 
 pub mod stand_in;
-
-pub mod door;
 
 pub mod company;
 pub mod submission;

@@ -452,9 +452,8 @@ pub(super) struct Grade {
     /// Folder for evidence and reports
     #[arg(long, value_name = "RUN")]
     pub(super) out: PathBuf,
-    /// Folder of Python packages (wheels) that builds may install with pip: in a sandbox no index can be reached
-    #[arg(long, value_name = "DIR", conflicts_with = "trust")]
-    pub(super) wheels: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) supplies: Supplies,
     /// Run the submissions' code as the current user, without a sandbox; their cards say "not isolated"
     #[arg(long)]
     pub(super) trust: bool,
@@ -477,11 +476,23 @@ pub(super) struct Grade {
     #[arg(long, default_value_t = 60.0, value_name = "MINUTES", value_parser = minutes)]
     pub(super) deadline: f64,
     /// Topic that workers take submissions from, instead of measuring here; RUN must be a folder that they see as well
-    #[arg(long, group = "kafka", conflicts_with_all = ["jobs", "trust", "wheels", "live"], value_name = "kafka://HOST:PORT/TOPIC")]
+    #[arg(long, group = "kafka", conflicts_with_all = ["jobs", "trust", "wheels", "fetched", "live"], value_name = "kafka://HOST:PORT/TOPIC")]
     pub(super) queue: Option<String>,
     /// Print the class as JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Where the packages of builds come from.
+#[derive(Debug, Args)]
+pub(super) struct Supplies {
+    /// Folder of Python packages (wheels) that builds may install with pip, without any network
+    #[arg(long, value_name = "DIR", conflicts_with = "trust")]
+    pub(super) wheels: Option<PathBuf>,
+    /// Folder that keeps what builds fetch from the mirror of course.toml; a later run with it needs no network [default:
+    /// RUN/packages/mirror]
+    #[arg(long, value_name = "DIR", conflicts_with = "trust")]
+    pub(super) fetched: Option<PathBuf>,
 }
 
 /// Measures submissions for others.
@@ -503,9 +514,8 @@ pub(super) struct Worker {
     /// Folder of the run, the same that grade has
     #[arg(long, value_name = "RUN")]
     pub(super) out: PathBuf,
-    /// Folder of Python packages (wheels) that builds may install with pip: in a sandbox no index can be reached
-    #[arg(long, value_name = "DIR", conflicts_with = "trust")]
-    pub(super) wheels: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) supplies: Supplies,
     /// Run the submissions' code as the current user, without a sandbox; their cards say "not isolated"
     #[arg(long)]
     pub(super) trust: bool,
@@ -515,10 +525,10 @@ pub(super) struct Worker {
 #[derive(Debug, Args)]
 pub(super) struct Windows {
     /// Grade the windows around the submission from the open company's store
-    #[arg(long, conflicts_with_all = ["submissions", "trust", "wheels", "resume", "retry", "from_log"])]
+    #[arg(long, conflicts_with_all = ["submissions", "trust", "wheels", "fetched", "resume", "retry", "from_log"])]
     pub(super) live: bool,
     /// Grade them from the streams: a folder of topics, or kafka://host:port
-    #[arg(long, group = "kafka", value_name = "STREAMS", conflicts_with_all = ["submissions", "trust", "wheels", "resume", "retry"])]
+    #[arg(long, group = "kafka", value_name = "STREAMS", conflicts_with_all = ["submissions", "trust", "wheels", "fetched", "resume", "retry"])]
     pub(super) from_log: Option<String>,
     /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
     #[arg(long, requires = "kafka", value_name = "FILE")]

@@ -122,7 +122,7 @@ fn lint(named: &[PathBuf], files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure
 }
 
 /// Tells what this machine can do.
-pub(super) fn doctor(args: &Doctor, ui: &Ui, clock: Clock) -> Result<Exit, Failure> {
+pub(super) fn doctor(args: &Doctor, files: &CourseFiles, ui: &Ui, clock: Clock) -> Result<Exit, Failure> {
     let version = |program: &str| {
         let output = Command::new(program)
             .arg("--version")
@@ -174,7 +174,8 @@ pub(super) fn doctor(args: &Doctor, ui: &Ui, clock: Clock) -> Result<Exit, Failu
             "elsewhere arrivals are kept to milliseconds",
         ),
     ];
-    let sandbox = super::doctor::sandbox(clock);
+    let mut sandbox = super::doctor::sandbox(clock);
+    sandbox.push(super::doctor::mirror(files));
     rows.extend(
         sandbox
             .iter()

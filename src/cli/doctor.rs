@@ -3,6 +3,7 @@
 use super::run::{isolation, leash, path};
 use super::ui::Failure;
 use crate::clock::Clock;
+use crate::course::CourseFiles;
 use crate::sandbox::{Containers, promises};
 
 /// A row of the table.
@@ -70,6 +71,40 @@ fn containers() -> Row {
     };
     Row {
         name: "containers",
+        ok,
+        found,
+        hint,
+    }
+}
+
+/// Asks the mirror of packages that the course declares, if it declares one.
+pub(super) fn mirror(files: &CourseFiles) -> Row {
+    let (ok, found, hint) = match files.course() {
+        Err(faults) => (false, String::new(), faults.to_string()),
+        Ok(course) if course.mirror.is_empty() => (
+            true,
+            "none is declared in course.toml: builds reach no index".to_owned(),
+            String::new(),
+        ),
+        Ok(course) => {
+            let looked = course.mirror.look();
+            let faults: Vec<&str> = looked
+                .iter()
+                .filter_map(|(_, answered)| answered.as_ref().err().map(String::as_str))
+                .collect();
+            let hint = format!(
+                "{}. Builds that need it have no verdict, unless `grade --fetched` has what an earlier run fetched",
+                faults.join("; ")
+            );
+            (
+                faults.is_empty(),
+                format!("{}, answers", course.mirror.describe()),
+                hint,
+            )
+        }
+    };
+    Row {
+        name: "mirror of packages",
         ok,
         found,
         hint,

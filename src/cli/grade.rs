@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{Grade, Report, ReportAudience, ReportFormat};
+use super::args::{Grade, Report, ReportAudience, ReportFormat, Supplies};
 use super::board::Board;
 #[cfg(feature = "kafka")]
 use super::by_queue::grade as by_queue;
@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
 use crate::grade::{Claimed, Ground, OTHERS, runs_programs, scorecard, scorecard_among};
+use crate::mirror::Mirror;
 use crate::report::{self, Style};
 use crate::sandbox::{Isolation, Packages};
 use crate::scorecard::{Audience, RunKind, Scorecard, WorldRef};
@@ -36,8 +37,8 @@ pub(super) fn grade(
 ) -> Result<Exit, Failure> {
     let milestone = Milestone::open(files, &args.milestone)?;
     // Where nothing of a submission runs here, there is nothing to keep from this machine; where others measure, they say how.
-    let isolation = match &args.queue {
-        None if runs(&milestone) => isolation_of(args.trust, args.wheels.as_deref(), ui, clock)?,
+    let mut isolation = match &args.queue {
+        None if runs(&milestone) => isolation_of(args.trust, &args.supplies, ui, clock)?,
         None | Some(_) => None,
     };
     let submissions = find(&args.submissions).map_err(Failure::usage)?;
@@ -45,6 +46,9 @@ pub(super) fn grade(
     fs::create_dir_all(&args.out)
         .map_err(|error| Failure::machine(format!("cannot make `{}`: {error}", args.out.display())))?;
     let out = absolute(&args.out)?;
+    if let Some(found) = isolation {
+        isolation = Some(with_mirror(found, files, &args.supplies, &out, ui)?);
+    }
     let data = out.join("data");
     let (ground, reference) = ground(&milestone, files, &data, ui)?;
     let class = Class {
@@ -127,12 +131,12 @@ pub(super) fn runs(milestone: &Milestone) -> bool {
 /// Finds how what others wrote is isolated, and says it; none where it is trusted.
 pub(super) fn isolation_of(
     trust: bool,
-    wheels: Option<&Path>,
+    supplies: &Supplies,
     ui: &Ui,
     clock: Clock,
 ) -> Result<Option<Isolation>, Failure> {
     let mut isolation = (!trust).then(|| isolation(clock)).transpose()?;
-    if let Some(wheels) = wheels {
+    if let Some(wheels) = &supplies.wheels {
         let wheels = fs::canonicalize(wheels)
             .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", wheels.display())))?;
         isolation = isolation.map(|isolation| isolation.with_wheels(wheels));
@@ -145,6 +149,34 @@ pub(super) fn isolation_of(
         }
     }
     Ok(isolation)
+}
+
+/// Lets builds reach the mirror that the course declares, and says so; without one they reach nothing.
+pub(super) fn with_mirror(
+    isolation: Isolation,
+    files: &CourseFiles,
+    supplies: &Supplies,
+    out: &Path,
+    ui: &Ui,
+) -> Result<Isolation, Failure> {
+    let declared = files.course()?.mirror;
+    if declared.is_empty() {
+        return match &supplies.fetched {
+            None => Ok(isolation),
+            Some(_) => Err(Failure::usage(
+                "--fetched keeps what comes from a mirror, and the course declares none",
+            )
+            .hint("`[mirror]` in course.toml: docs/reference/sandbox.md")),
+        };
+    }
+    let folder = supplies
+        .fetched
+        .clone()
+        .unwrap_or_else(|| out.join("packages").join("mirror"));
+    ui.progress(format_args!("  builds reach a mirror: {}", declared.describe()));
+    let mirror = Mirror::open(declared, folder.clone())
+        .map_err(|error| Failure::machine(format!("cannot use `{}`: {error}", folder.display())))?;
+    Ok(isolation.with_mirror(Arc::new(mirror)))
 }
 
 /// Draws the course's world and writes what is released of it; nothing where no service is asked.

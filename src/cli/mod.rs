@@ -86,7 +86,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::World(WorldCommand::Import(args)) => world::bring_in(&args, ui),
         Command::World(WorldCommand::Truth(args)) => world_truth::truth(&args, &files, ui, &stop),
         Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
-        Command::Doctor(args) => course::doctor(&args, ui, clock),
+        Command::Doctor(args) => course::doctor(&args, &files, ui, clock),
         Command::Serve(args) => serve::run(&args, &files, ui, &stop, clock),
         Command::Simulate(args) => simulate::run(&args, &files, ui, &stop, clock),
         Command::Broker(args) => log::broker(&args, ui, &stop, clock),

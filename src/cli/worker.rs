@@ -9,7 +9,7 @@ use super::args::Worker;
 use super::board::Board;
 use super::class_run::Class;
 use super::exit::Exit;
-use super::grade::{absolute, ground, isolation_of};
+use super::grade::{absolute, ground, isolation_of, with_mirror};
 use super::queue::{Desk, Task, Topic, Wanted, disk, failure};
 use super::run::Milestone;
 use super::ui::{Failure, Stop, Ui};
@@ -67,8 +67,11 @@ pub(super) fn worker(
                 .hint("mount the folder that `grade --queue` has as --out, by the same path"),
         );
     }
-    let isolation = isolation_of(args.trust, args.wheels.as_deref(), ui, clock)?;
+    let isolation = isolation_of(args.trust, &args.supplies, ui, clock)?;
     let out = absolute(&args.out)?;
+    let isolation = isolation
+        .map(|isolation| with_mirror(isolation, files, &args.supplies, &out, ui))
+        .transpose()?;
     let hands = Hands {
         desk: Desk::of(&out),
         // Sets of packages are named by the interpreter too, so that machines may share a folder of them.

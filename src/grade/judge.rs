@@ -17,6 +17,7 @@ use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
 use crate::metrics::accuracy::{accuracy_score, group_mean};
 use crate::metrics::personal::{LEAST_USERS, personalised};
 use crate::metrics::{beyond, stats};
+use crate::mirror::Fetched;
 use crate::rubric::{Rubric, score};
 use crate::scorecard::{
     Bin, Excluded, Figures, Finding, Findings, GroupFigure, Interval, LatencySlice, MeasureRow, Measurement,
@@ -53,6 +54,7 @@ pub struct Judged {
 #[derive(Default)]
 struct Parts<'a> {
     isolation: Option<&'a IsolationNote>,
+    fetched: Option<&'a Fetched>,
     build: Option<&'a StageEnd>,
     start: Option<&'a StageEnd>,
     end: Option<&'a StageEnd>,
@@ -81,6 +83,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
     for item in &bundle.items {
         match item {
             Item::Isolation(note) => parts.isolation = Some(note),
+            Item::Fetched(fetched) => parts.fetched = Some(fetched),
             Item::Build(stage) => parts.build = Some(stage),
             Item::Start(stage) => parts.start = Some(stage),
             Item::End(stage) => parts.end = Some(stage),
@@ -970,6 +973,12 @@ fn notes(bundle: &Bundle, parts: &Parts<'_>) -> Vec<String> {
         notes.push(format!("{}{}", isolation.how, weak.collect::<String>()));
     }
     notes.extend(bundle.manifest.left_out.iter().cloned());
+    if let Some(fetched) = parts.fetched {
+        notes.push(format!(
+            "the build had {} of the course's mirror",
+            fetched.describe()
+        ));
+    }
     if let Some(why) = parts.traffic.and_then(|traffic| traffic.tainted.as_ref()) {
         notes.push(format!("latency is not judged: {why}"));
     }

@@ -26,11 +26,12 @@ use crate::exchange::{Catalogue, Exchange, Outcome, Phase, RequestKind};
 use crate::incident::Incidents;
 use crate::metrics::accuracy::{expected_enjoyment, most_popular, oracle};
 use crate::metrics::ranking::{self, Grades};
+use crate::mirror::{self, Fetched};
 use crate::release::{ReadRelease, Release, groups};
 use crate::repository::{CoverageFacts, FileFacts, HistoryFacts, LookFor, Looks};
 use crate::sandbox::{
     BuildEnd, CommandLine, Exit, Leash, Limits, ObserveSpec, Probe, Running, ServiceSpec, Start,
-    StartFailure, Workplace, build, start,
+    StartFailure, Workplace, build_with_mirror, start,
 };
 use crate::scorecard::RunKind;
 use crate::seed::Key;
@@ -602,27 +603,32 @@ pub fn boot(
     if let Some(command) = &spec.build {
         (tools.progress)("building");
         let words = command.words();
-        let build = || build(&words, place, limits, tools.leash, tools.clock, tools.stop);
-        let (mut ended, mut log_tail) = build()?;
+        let build = || build_with_mirror(&words, place, limits, tools.leash, tools.clock, tools.stop);
+        let (mut ended, mut log_tail, mut fetched) = build()?;
         if ended == BuildEnd::TimedOut && tools.turn.crowded() {
             // Others were at work beside it: only a limit that it misses alone is held against it.
             tools.take(Kind::Alone)?;
             (tools.progress)("building again, alone");
-            (ended, log_tail) = build()?;
+            record_fetched(fetched.as_ref(), record)?;
+            (ended, log_tail, fetched) = build()?;
         }
+        record_fetched(fetched.as_ref(), record)?;
         let Some((ok, what)) = ended.told("the build", limits.build) else {
             return Err(MeasureError::Interrupted);
         };
-        let hint =
-            (!ok).then(|| "run the build command of reelworld.toml by hand, in a fresh clone".to_owned());
-        record(&Item::Build(StageEnd {
+        let stage = StageEnd {
             ok,
             command: command.display(),
             what,
-            hint,
             log_tail,
             ..StageEnd::default()
-        }))?;
+        };
+        let stage = if ok {
+            stage
+        } else {
+            why_unbuilt(stage, fetched.unwrap_or_default())
+        };
+        record(&Item::Build(stage))?;
         if !ok {
             return Ok(None);
         }
@@ -694,6 +700,48 @@ pub fn boot(
         }
     }
 }
+
+/// Records what a build has had of the mirror, if it has asked for anything.
+fn record_fetched(
+    fetched: Option<&Fetched>,
+    record: &mut dyn FnMut(&Item) -> Result<(), BundleError>,
+) -> Result<(), BundleError> {
+    match fetched {
+        Some(fetched) if !fetched.requests.is_empty() => record(&Item::Fetched(fetched.clone())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Says of a build that failed what the mirror has to do with it: what the mirror could not give is not the team's fault.
+fn why_unbuilt(stage: StageEnd, fetched: Fetched) -> StageEnd {
+    let refused = fetched.requests.iter().filter(|asked| !asked.is_answered());
+    let left_out = fetched.left_out.iter().map(|host| {
+        format!("links to `{host}` were left out: `[mirror]` of course.toml does not declare it")
+    });
+    let evidence = refused
+        .map(mirror::Asked::describe)
+        .take(MOST_REFUSED)
+        .chain(left_out)
+        .collect();
+    let Some(fault) = fetched.fault else {
+        let hint = Some("run the build command of reelworld.toml by hand, in a fresh clone".to_owned());
+        return StageEnd {
+            hint,
+            evidence,
+            ..stage
+        };
+    };
+    StageEnd {
+        what: format!("{}, and {fault}", stage.what),
+        hint: Some("once the mirror answers, measure it again: --retry no_verdict".to_owned()),
+        ours: true,
+        evidence,
+        ..stage
+    }
+}
+
+/// The most requests to the mirror that a failed build's evidence shows; the bundle has them all.
+const MOST_REFUSED: usize = 10;
 
 /// The most time that a start may take alone on the machine while others wait: most take far less, and who hangs would
 /// hold the class up.

@@ -27,6 +27,12 @@ pub struct Bounds {
     pub file_mib: u32,
     /// What is read of the programs' output, in MiB a second; who prints faster waits.
     pub output_mib_s: u32,
+    /// What one build may have of the mirror of packages, in MiB.
+    pub mirror_mib: u32,
+    /// How often it may ask there.
+    pub mirror_requests: u32,
+    /// How long it may wait for the mirror, all together, in seconds; this does not count as the build's time.
+    pub mirror_s: u32,
 }
 
 impl Default for Bounds {
@@ -42,6 +48,9 @@ impl Default for Bounds {
             files: 50_000,
             file_mib: 256,
             output_mib_s: 16,
+            mirror_mib: 512,
+            mirror_requests: 3_000,
+            mirror_s: 300,
         }
     }
 }
@@ -60,6 +69,9 @@ impl Bounds {
             ("files", &mut bounds.files, 100, 100_000_000),
             ("file_mib", &mut bounds.file_mib, 1, 1 << 20),
             ("output_mib_s", &mut bounds.output_mib_s, 1, 1 << 10),
+            ("mirror_mib", &mut bounds.mirror_mib, 1, 1 << 20),
+            ("mirror_requests", &mut bounds.mirror_requests, 1, 1_000_000),
+            ("mirror_s", &mut bounds.mirror_s, 1, 86_400),
         ] {
             if let Some(number) = section.integer_in(key, least..=most) {
                 *value = number as u32;

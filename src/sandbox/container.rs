@@ -106,6 +106,7 @@ impl Containers {
                 .collect(),
             container: Some(self.tool.clone()),
         };
-        Sandbox::of(plan, (dir, outlets), clock, self.facts.clone())
+        // An image is built with no network at all.
+        Sandbox::of(plan, (dir, outlets), None, clock, self.facts.clone())
     }
 }

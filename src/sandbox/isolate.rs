@@ -8,10 +8,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::bounds::Bounds;
 use super::isolation::{Plan, Session, walls};
 use crate::clock::Clock;
+use crate::mirror::{Hatch, HatchBounds, Mirror};
 
 /// How this machine isolates: bubblewrap, and what else was found.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Isolation {
     wheels: Option<PathBuf>,
     /// Those of them that were made from the requirements of the repository that is sandboxed.
     packages: Option<PathBuf>,
+    /// What builds reach of the outside, if the course declares anything.
+    mirror: Option<Arc<Mirror>>,
     facts: IsolationFacts,
 }
 
@@ -103,6 +107,7 @@ impl Isolation {
             runtimes,
             wheels: None,
             packages: None,
+            mirror: None,
             facts: IsolationFacts::default(),
         };
         let plan = isolation.plan(Bounds::default(), None);
@@ -128,6 +133,22 @@ impl Isolation {
             packages: Some(folder),
             ..self.clone()
         }
+    }
+
+    /// Lets builds, and they alone, reach a mirror of packages.
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: Arc<Mirror>) -> Self {
+        self.facts.details.push(format!(
+            "builds reach a mirror of packages: {}",
+            mirror.declared().describe()
+        ));
+        self.mirror = Some(mirror);
+        self
+    }
+
+    /// Returns the mirror that builds reach, if there is one.
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_deref()
     }
 
     /// Returns the folder of Python packages that builds may install, if there is one.
@@ -161,6 +182,12 @@ impl Isolation {
             .into_iter()
             .filter_map(|(folder, inside)| folder.as_ref().map(|_| inside))
             .collect();
+        for (name, value) in self.mirror.iter().flat_map(|mirror| mirror.env()) {
+            if name == "PIP_INDEX_URL" {
+                env.remove("PIP_NO_INDEX");
+            }
+            env.insert(name.to_owned(), value);
+        }
         if !folders.is_empty() {
             env.insert("PIP_FIND_LINKS".to_owned(), folders.join(" "));
         }
@@ -178,7 +205,14 @@ impl Isolation {
         outlets: Vec<Outlet>,
         clock: Clock,
     ) -> Arc<Sandbox> {
-        Sandbox::of(self.plan(bounds, data), (dir, outlets), clock, self.facts.clone())
+        let plan = self.plan(bounds, data);
+        Sandbox::of(
+            plan,
+            (dir, outlets),
+            self.mirror.clone(),
+            clock,
+            self.facts.clone(),
+        )
     }
 
     fn plan(&self, bounds: Bounds, data: Option<&Path>) -> Plan {
@@ -218,6 +252,7 @@ pub struct Sandbox {
     plan: Plan,
     dir: PathBuf,
     outlets: Vec<Outlet>,
+    mirror: Option<Arc<Mirror>>,
     clock: Clock,
     facts: IsolationFacts,
     session: Mutex<Option<Open>>,
@@ -241,6 +276,7 @@ impl Sandbox {
     pub(super) fn of(
         plan: Plan,
         (dir, outlets): (&Path, Vec<Outlet>),
+        mirror: Option<Arc<Mirror>>,
         clock: Clock,
         facts: IsolationFacts,
     ) -> Arc<Self> {
@@ -248,6 +284,7 @@ impl Sandbox {
             plan,
             dir: dir.to_owned(),
             outlets,
+            mirror,
             clock,
             facts,
             session: Mutex::new(None),
@@ -291,7 +328,8 @@ impl Sandbox {
     }
 
     fn like(&self, plan: Plan, outlets: Vec<Outlet>) -> Arc<Self> {
-        Self::of(plan, (&self.dir, outlets), self.clock, self.facts.clone())
+        let mirror = self.mirror.clone();
+        Self::of(plan, (&self.dir, outlets), mirror, self.clock, self.facts.clone())
     }
 
     /// Ends everything in it. A command afterwards begins it anew.
@@ -331,6 +369,25 @@ impl Sandbox {
             Stage::Run => bounds.memory_mib,
         })?;
         Ok(session)
+    }
+
+    /// Opens the mirror of packages to what runs inside, until what is returned is closed; none where there is no mirror.
+    pub(super) fn open_mirror(&self) -> io::Result<Option<Hatch>> {
+        let Some(mirror) = &self.mirror else {
+            return Ok(None);
+        };
+        let session = self.session()?;
+        let mut listeners = Vec::new();
+        for front in mirror.fronts() {
+            listeners.push((front, session.listen(front.port())?));
+        }
+        let bounds = &self.plan.bounds;
+        let bounds = HatchBounds {
+            requests: bounds.mirror_requests,
+            bytes: u64::from(bounds.mirror_mib) << 20,
+            waiting: Duration::from_secs(u64::from(bounds.mirror_s)),
+        };
+        Hatch::open(Arc::clone(mirror), listeners, bounds, self.clock).map(Some)
     }
 
     /// Tells whether a port of the inside is the company's, not one that a program there listens on.

@@ -18,6 +18,7 @@ use super::leash::{Exit, Leash, descendants};
 use super::output::Tail;
 use super::spec::{Port, ServiceSpec};
 use crate::clock::Clock;
+use crate::mirror::{Fetched, Hatch};
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,29 @@ impl BuildEnd {
     }
 }
 
-/// Builds a submission; the lines are the end of its output.
+/// Builds a submission, to which the mirror of packages is open meanwhile; returns what it has had there, too. None where there is no
+/// mirror.
+///
+/// # Errors
+/// When this machine cannot start the sandbox or the leash.
+pub fn build_with_mirror(
+    words: &[String],
+    place: &Workplace,
+    limits: Limits,
+    leash: &Leash,
+    clock: Clock,
+    stop: &AtomicBool,
+) -> io::Result<(BuildEnd, Vec<String>, Option<Fetched>)> {
+    let hatch = match &place.sandbox {
+        Some(sandbox) => sandbox.open_mirror()?,
+        None => None,
+    };
+    let waited = || hatch.as_ref().map_or(Duration::ZERO, Hatch::waited);
+    let (end, lines) = run_within(words, place, (limits.build, &waited), leash, clock, stop)?;
+    Ok((end, lines, hatch.map(Hatch::close)))
+}
+
+/// Runs a command to its end, within the limit of a build; the lines are the end of its output.
 ///
 /// # Errors
 /// When this machine cannot start the leash.
@@ -108,6 +131,25 @@ pub fn build(
     words: &[String],
     place: &Workplace,
     limits: Limits,
+    leash: &Leash,
+    clock: Clock,
+    stop: &AtomicBool,
+) -> io::Result<(BuildEnd, Vec<String>)> {
+    run_within(
+        words,
+        place,
+        (limits.build, &|| Duration::ZERO),
+        leash,
+        clock,
+        stop,
+    )
+}
+
+/// Runs a command to its end, within a limit that grows by what it has waited for others.
+fn run_within(
+    words: &[String],
+    place: &Workplace,
+    (limit, waited): (Duration, &dyn Fn() -> Duration),
     leash: &Leash,
     clock: Clock,
     stop: &AtomicBool,
@@ -124,7 +166,7 @@ pub fn build(
         if stop.load(Ordering::Relaxed) {
             break BuildEnd::Interrupted;
         }
-        if clock.elapsed() - begun > limits.build {
+        if clock.elapsed() - begun > limit + waited() {
             break BuildEnd::TimedOut;
         }
         clock.sleep(LOOK);

@@ -25,7 +25,10 @@ pub use isolate::{
     Isolation, IsolationFacts, NEWER_DATA, Outlet, Refusal, Sandbox, Serve, Surroundings, reopen, shut,
 };
 pub use isolation::{run_container, run_inside, run_keeper};
-pub use launch::{BuildEnd, Limits, Probe, Running, Start, StartFailure, Workplace, build, free_port, start};
+pub use launch::{
+    BuildEnd, Limits, Probe, Running, Start, StartFailure, Workplace, build, build_with_mirror, free_port,
+    start,
+};
 pub use leash::{Exit, Leash, run_leash};
 pub use packages::{Maker, Packages, Prepared};
 pub use probe::{Promise, promises};

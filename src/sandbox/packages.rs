@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::bounds::Bounds;
 use super::isolate::Isolation;
-use super::launch::{BuildEnd, Limits, Workplace, build};
+use super::launch::{BuildEnd, Limits, Workplace, build, build_with_mirror};
 use super::leash::Leash;
 use crate::clock::Clock;
+use crate::mirror::{Front, Mirror};
 
 /// The file that says which packages a repository needs.
 const REQUIREMENTS: &str = "requirements.txt";
@@ -85,16 +86,16 @@ impl Packages {
     /// # Errors
     /// When this machine gives no sandbox, or its disk refuses.
     pub fn prepare(&self, repository: &Path, maker: Maker<'_>) -> io::Result<Prepared> {
-        let Some(wheels) = maker.isolation.wheels() else {
+        if maker.isolation.wheels().is_none() && !maker.isolation.mirror().is_some_and(has_pip) {
             return Ok(Prepared::Own(None));
-        };
+        }
         let Some(text) = read(&repository.join(REQUIREMENTS))?.filter(|text| shareable(text)) else {
             return Ok(Prepared::Own(None));
         };
         let around = if let Some(known) = self.around.get() {
             known
         } else {
-            let found = around(wheels, maker)?;
+            let found = around(maker)?;
             self.around.get_or_init(|| found)
         };
         let Some(around) = around else {
@@ -129,7 +130,20 @@ impl Packages {
         }
         fs::write(from.join(REQUIREMENTS), text)?;
         let workplace = inside(&from, maker);
-        let (end, lines) = run(&["sh", "-c", MAKE], &workplace, maker)?;
+        let words = ["sh", "-c", MAKE].map(str::to_owned);
+        let (end, lines, fetched) = build_with_mirror(
+            &words,
+            &workplace,
+            maker.limits,
+            maker.leash,
+            maker.clock,
+            maker.stop,
+        )?;
+        if let Some(fetched) = fetched {
+            // What a set was made of is evidence as the set itself is.
+            let text = serde_json::to_string_pretty(&fetched).map_err(io::Error::other)?;
+            fs::write(place.with_extension("fetched.json"), text + "\n")?;
+        }
         let tar = match &end {
             BuildEnd::Built(_) => workplace.open(TAR),
             BuildEnd::Failed(_) | BuildEnd::TimedOut | BuildEnd::Interrupted => None,
@@ -174,21 +188,30 @@ fn run(words: &[&str], place: &Workplace, maker: Maker<'_>) -> io::Result<(Build
 }
 
 /// Returns what made packages depend on beside the requirements: the interpreter inside, and the folder that they come from.
-fn around(wheels: &Path, maker: Maker<'_>) -> io::Result<Option<String>> {
+fn around(maker: Maker<'_>) -> io::Result<Option<String>> {
     let empty = tempfile::tempdir()?;
     let (end, lines) = run(&["python3", "-c", TELL], &inside(empty.path(), maker), maker)?;
     if !matches!(end, BuildEnd::Built(_)) {
         return Ok(None);
     }
     let mut files = Vec::new();
-    for entry in fs::read_dir(wheels)? {
+    let entries = maker.isolation.wheels().map(fs::read_dir).transpose()?;
+    for entry in entries.into_iter().flatten() {
         let entry = entry?;
         let about = entry.metadata()?;
         let name = entry.file_name().to_string_lossy().into_owned();
         files.push((name, about.len(), about.mtime(), about.mtime_nsec()));
     }
     files.sort();
-    Ok(Some(format!("{lines:?} {files:?}")))
+    let mirror = maker
+        .isolation
+        .mirror()
+        .map(|mirror| mirror.declared().addresses());
+    Ok(Some(format!("{lines:?} {files:?} {mirror:?}")))
+}
+
+fn has_pip(mirror: &Mirror) -> bool {
+    mirror.fronts().contains(&Front::Pip)
 }
 
 fn key(text: &str, around: &str) -> String {

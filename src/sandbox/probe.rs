@@ -42,6 +42,9 @@ const SMALL: Bounds = Bounds {
     files: 500,
     file_mib: 8,
     output_mib_s: 16,
+    mirror_mib: 1,
+    mirror_requests: 1,
+    mirror_s: 1,
 };
 /// Each holds three quarters of the memory for a second: `tail` keeps a line that does not end.
 const HOGS: &str =

@@ -41,6 +41,9 @@ const BOUNDS: Bounds = Bounds {
     files: 1_000,
     file_mib: 32,
     output_mib_s: 16,
+    mirror_mib: 1,
+    mirror_requests: 1,
+    mirror_s: 1,
 };
 const LIMITS: Limits = Limits {
     build: Duration::from_secs(60),
@@ -72,7 +75,7 @@ fn fixtures() -> PathBuf {
     )
 }
 
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     std::env::var_os(PROGRAM).map_or_else(|| env!("CARGO_BIN_EXE_reelworld").into(), PathBuf::from)
 }
 
@@ -169,9 +172,13 @@ fn every_attack_is_held_and_those_that_can_be_shown_succeed_outside() {
     scene.is_unharmed();
 }
 
-/// Everything once more as an ordinary user, with copies of the program and of the attacks where that user may read them.
 #[test]
 fn every_attack_is_held_for_an_ordinary_user() {
+    as_an_ordinary_user("attacks::every_attack_is_held_and_those_that_can_be_shown_succeed_outside");
+}
+
+/// Runs a test once more as an ordinary user, with copies of the program and of the attacks where that user may read them.
+pub(super) fn as_an_ordinary_user(test: &str) {
     if !is_root() {
         return;
     }
@@ -204,7 +211,7 @@ fn every_attack_is_held_for_an_ordinary_user() {
     let mut command = Command::new(at("suite"));
     command
         .args(["--exact", "--nocapture"])
-        .arg("attacks::every_attack_is_held_and_those_that_can_be_shown_succeed_outside")
+        .arg(test)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("HOME", at("home"))

@@ -39,6 +39,9 @@ const BOUNDS: Bounds = Bounds {
     files: 1000,
     file_mib: 32,
     output_mib_s: 16,
+    mirror_mib: 1,
+    mirror_requests: 1,
+    mirror_s: 1,
 };
 
 fn program() -> &'static Path {

@@ -25,6 +25,7 @@ mod isolation;
 mod kafka;
 mod layers;
 mod merge;
+mod mirror;
 mod misfortune;
 #[cfg(not(feature = "kafka"))]
 mod no_queue;
