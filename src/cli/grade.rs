@@ -242,7 +242,7 @@ pub(super) fn show_class(
 ) -> Result<(), Failure> {
     write_whole(
         &out.join("report.html"),
-        page(report::class_html(title, cards))?.as_bytes(),
+        page(report::class_html(title, cards, same_tool))?.as_bytes(),
     )?;
     let class = report::class_json(title, cards, same_tool);
     write_whole(&out.join("class.json"), class.as_bytes())?;
@@ -276,7 +276,11 @@ pub(super) fn report(args: &Report, files: &CourseFiles, ui: &Ui) -> Result<Exit
         let (cards, same_tool) = class(&args.run, files)?;
         let style = if ui.colours() { Style::Colour } else { Style::Plain };
         let text = match args.format {
-            ReportFormat::Html => page(report::class_html(&args.run.display().to_string(), &cards))?,
+            ReportFormat::Html => page(report::class_html(
+                &args.run.display().to_string(),
+                &cards,
+                &same_tool,
+            ))?,
             ReportFormat::Terminal => report::class_table(&cards, &same_tool, style),
             ReportFormat::Json => report::class_json(&args.run.display().to_string(), &cards, &same_tool),
             ReportFormat::Csv => report::class_csv(&cards),

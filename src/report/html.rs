@@ -692,6 +692,7 @@ struct ClassPage {
     rows: Vec<ClassRow>,
     items: Vec<Item>,
     people: Vec<Person>,
+    same_tool: Vec<[String; 2]>,
 }
 
 #[derive(Serialize)]
@@ -738,11 +739,12 @@ struct Item {
     width: String,
 }
 
-/// Writes a class for staff: submissions by criteria, with links to each card at `NAME/report.html`.
+/// Writes a class for staff: submissions by criteria, with links to each card at `NAME/report.html`, and the pairs that claim
+/// the same tool.
 ///
 /// # Errors
 /// When the built-in template is broken, which is a bug of ours.
-pub fn class_html(title: &str, cards: &[Scorecard]) -> Result<String, PageError> {
+pub fn class_html(title: &str, cards: &[Scorecard], same_tool: &[[String; 2]]) -> Result<String, PageError> {
     let columns = columns(cards);
     let rows = cards
         .iter()
@@ -770,6 +772,7 @@ pub fn class_html(title: &str, cards: &[Scorecard]) -> Result<String, PageError>
         rows,
         items: items(cards),
         people: people(cards),
+        same_tool: same_tool.to_vec(),
     };
     render("class.html", CLASS, &page, Context::new())
 }

@@ -313,6 +313,10 @@ fn a_tool_that_two_of_a_class_claim_is_told_to_a_person_and_that_of_one_alone_is
         "ben: great_expectations, example.org/a/mirror",
     ];
     assert_eq!(class["same_tool"], serde_json::json!([pair]));
+    let page = fs::read_to_string(dir.path().join("one/report.html")).unwrap();
+    for claim in pair {
+        assert!(page.contains(&format!("<td>{claim}</td>")), "{claim}: {page}");
+    }
     assert!(of("one", "eve").to_string().contains("tool.toml:3:11"));
 
     // What the class decides is not measured again, is the same when it is kept, and when a report is made anew.

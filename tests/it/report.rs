@@ -482,8 +482,9 @@ fn no_form_passes_on_signs_that_steer_or_turn_text() {
             assert_harmless(&html(&card, audience).unwrap());
         }
     }
-    assert_harmless(&class_table(&samples(), &[], Style::Plain));
-    assert_harmless(&class_html(NASTY, &samples()).unwrap());
+    let pair = [[NASTY.to_owned(), NASTY.to_owned()]];
+    assert_harmless(&class_table(&samples(), &pair, Style::Plain));
+    assert_harmless(&class_html(NASTY, &samples(), &pair).unwrap());
 }
 
 #[test]
@@ -737,7 +738,7 @@ fn a_page_names_all_that_a_reader_needs_for_an_appeal() {
 
 #[test]
 fn a_class_page_keeps_criteria_apart_that_not_all_cards_have() {
-    let page = class_html("m1", &samples()).unwrap();
+    let page = class_html("m1", &samples(), &[]).unwrap();
     let links = walk(&page);
     assert!(links.contains(&"./team-good/report.html".to_owned()), "{links:?}");
     assert!(
@@ -768,8 +769,8 @@ fn an_empty_card_makes_every_page() {
     empty.figures = Figures::default();
     empty.measures.clear();
     walk(&html(&empty, Audience::Student).unwrap());
-    walk(&class_html("none", &[]).unwrap());
-    walk(&class_html("one", &[empty.clone()]).unwrap());
+    walk(&class_html("none", &[], &[]).unwrap());
+    walk(&class_html("one", &[empty.clone()], &[]).unwrap());
     assert!(
         terminal(&empty, Audience::Student, Style::Plain, None).contains("Nothing was decided by this run.")
     );
