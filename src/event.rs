@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::world::Profile;
 
 /// A moment of company time: microseconds since 1970-01-01T00:00:00, without a zone, as the log has none.
@@ -50,7 +52,7 @@ impl fmt::Display for SimTime {
 }
 
 /// What a line tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A minute of a movie was watched: `GET /data/m/<movie>/<minute>.mpg`.
     Watch {

@@ -82,6 +82,8 @@ pub(super) enum Command {
     Simulate(Simulate),
     /// Opens the company all semester: every team's viewers and stream, the API, live pages, a record for grades
     Serve(Serve),
+    /// Tells how every team has responded to the incidents that the open company has run; for staff
+    Incidents(IncidentsArgs),
     /// Reads topics of the company's log, and carries them elsewhere
     #[command(subcommand)]
     Log(LogCommand),
@@ -373,6 +375,40 @@ pub(super) struct Drill {
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Print how it responded as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Tells how teams responded to the calendar's incidents.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  reelworld incidents --state /var/lib/reelworld
+  reelworld incidents --state /var/lib/reelworld --only m4/withdrawn --team falcons --json
+  reelworld incidents --state /var/lib/reelworld --from-log /var/lib/reelworld/streams   what the store has forgotten
+
+For each incident that was run: what is true of it; for each team the requests during it and in the hour after
+it, and those that went well; what was lost; when the service was well again; when it named a new model; and
+of a movie that was withdrawn or pushed, the lists that had it. It names movies and accounts: it is for staff.")]
+pub(super) struct IncidentsArgs {
+    /// Folder that `serve` writes to
+    #[arg(long, default_value = "reelworld-state", value_name = "DIR")]
+    pub(super) state: PathBuf,
+    /// Store of `serve`, where it is not in that folder
+    #[arg(long, value_name = "STORE")]
+    pub(super) store: Option<String>,
+    /// Read requests from the streams: a folder of topics, or kafka://host:port
+    #[arg(long, value_name = "STREAMS")]
+    pub(super) from_log: Option<String>,
+    /// File of settings for the client of Kafka, KEY=VALUE a line: security.protocol, sasl.username, ssl.ca.location
+    #[arg(long, requires = "from_log", value_name = "FILE")]
+    pub(super) kafka_config: Option<PathBuf>,
+    /// Tell of this incident alone, by its milestone and name
+    #[arg(long, value_name = "MILESTONE/NAME")]
+    pub(super) only: Option<String>,
+    /// Tell of this team alone
+    #[arg(long, value_name = "NAME")]
+    pub(super) team: Option<String>,
+    /// Print as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

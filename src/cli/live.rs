@@ -5,14 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::args::Grade;
 use super::exit::Exit;
 use super::grade::show_class;
 use super::log::kafka_config;
+use super::requests::{Source, failed, open};
 use super::run::{Milestone, exit_of, world_ref, write_pages};
 use super::simulate::available;
 use super::ui::{Failure, Stop, Ui};
@@ -22,22 +21,11 @@ use crate::event::{Record, SimTime};
 use crate::grade::MEASURES;
 use crate::rubric::{Rubric, score};
 use crate::scorecard::{Figures, MeasureRow, RunKind, SCHEMA, Scorecard, ServiceRef};
-use crate::server::{Reading, Titles, deadline_ms, shown};
+use crate::server::{Reading, Titles, calendar, deadline_ms, shown};
 use crate::store::Store;
-use crate::stream::{At, Page, Place, Reader, StreamError};
 use crate::window::{Asked, Span, Watch};
 use crate::world::World;
 
-/// What is read of the store at once: an hour of a team's requests.
-const AT_ONCE_US: i64 = 3_600_000_000;
-/// How far before and behind a window a stream is read: requests of a moment stand within their deadline of each other.
-const SLACK_US: i64 = 600_000_000;
-/// How many lines are looked at for one whose moment can be read.
-const LOOKS: u64 = 1_000;
-/// How near the beginning is sought: so many lines too many are read sooner than a broker looks for them.
-const NEAR: u64 = 10_000;
-/// How long a stream that has more may take to give it.
-const WAIT: Duration = Duration::from_secs(20);
 /// A record that ends this long before its window does is told of.
 const SHORT_US: i64 = 600_000_000;
 
@@ -48,12 +36,7 @@ struct Office<'a> {
     world: &'a Arc<World>,
     submitted: SimTime,
     outages: Vec<Span>,
-    /// The moment before which the store has forgotten single requests.
-    forgotten: Option<SimTime>,
-    from_log: Option<&'a str>,
-    /// Settings of the client of Kafka.
-    client: BTreeMap<String, String>,
-    stop: &'a Stop,
+    source: Source<'a>,
     clock: Clock,
 }
 
@@ -81,7 +64,8 @@ pub(super) fn grade(
         ));
     }
     let teams = teams(args, &course)?;
-    let mut store = open(args)?;
+    let mut store = open(&args.windows.state, args.windows.store.as_ref())?;
+    let planned = calendar(files, &course)?;
     let world =
         Arc::new(World::new(&course.key, course.world, available()).with_habits(course.habits.clone()));
     let outages = store.outages().map_err(|error| failed(&error))?;
@@ -97,10 +81,15 @@ pub(super) fn grade(
                 until: spell.until,
             })
             .collect(),
-        forgotten: store.forgotten_before().map_err(|error| failed(&error))?,
-        from_log: args.windows.from_log.as_deref(),
-        client: kafka_config(args.windows.kafka_config.as_deref())?,
-        stop,
+        source: Source {
+            world: &world,
+            reading: Reading::new(&course, &planned, &world),
+            forgotten: store.forgotten_before().map_err(|error| failed(&error))?,
+            from_log: args.windows.from_log.as_deref(),
+            client: kafka_config(args.windows.kafka_config.as_deref())?,
+            stop,
+            clock,
+        },
         clock,
     };
     fs::create_dir_all(&args.out)
@@ -144,21 +133,6 @@ fn teams<'c>(args: &Grade, course: &'c Course) -> Result<Vec<&'c Team>, Failure>
     Ok(deployed.iter().filter(is_wanted).copied().collect())
 }
 
-/// Opens the store that a server keeps; one that is not there would be made, and be empty.
-fn open(args: &Grade) -> Result<Store, Failure> {
-    let in_state = || args.windows.state.join("store.sqlite").display().to_string();
-    let place = args.windows.store.clone().unwrap_or_else(in_state);
-    if !place.contains("://") && !Path::new(&place).is_file() {
-        return Err(Failure::usage(format!("there is no store at `{place}`"))
-            .hint("--state is the folder that `serve` writes to; --store names a PostgreSQL, or a file"));
-    }
-    Store::open(&place).map_err(|error| failed(&error))
-}
-
-fn failed(error: &dyn std::fmt::Display) -> Failure {
-    Failure::machine(error.to_string())
-}
-
 fn submitted(args: &Grade, course: &Course) -> Result<SimTime, Failure> {
     match &args.windows.submitted {
         Some(text) => course.calendar.read(text).map_err(|why| {
@@ -189,104 +163,12 @@ impl Office<'_> {
                 watch.asked(&asked);
             }
         };
-        match self.from_log {
-            Some(place) => self.read_stream(place, team, span, &mut take)?,
-            None => self.read_store(store, team, span, &mut take)?,
-        }
+        self.source.each(store, team, span, &mut take)?;
         let sightings = store.sightings(team.number).map_err(|error| failed(&error))?;
         for (at, model) in sightings.iter().filter(|(at, _)| span.holds(*at)) {
             watch.model(*at, model);
         }
         Ok(self.scorecard(&watch, team, span, last))
-    }
-
-    /// Tells every request of a span that the store has of a team, in its order.
-    fn read_store(
-        &self,
-        store: &mut Store,
-        team: &Team,
-        span: Span,
-        take: &mut dyn FnMut(&Record),
-    ) -> Result<(), Failure> {
-        if let Some(forgotten) = self.forgotten.filter(|forgotten| span.from < *forgotten) {
-            return Err(Failure::usage(format!(
-                "the store has forgotten single requests before {}, and the window begins at {}",
-                shown(forgotten),
-                shown(span.from)
-            ))
-            .hint("--from-log STATE/streams reads them from the streams, which forget nothing; `keep_days` under [live] keeps more"));
-        }
-        let titles = Titles(Arc::clone(self.world));
-        let mut from = span.from;
-        while from < span.until {
-            self.go_on()?;
-            let until = SimTime(from.0.saturating_add(AT_ONCE_US)).min(span.until);
-            let records = store
-                .requests(team.number, (from, until), &titles)
-                .map_err(|error| failed(&error))?;
-            records.iter().for_each(&mut *take);
-            from = until;
-        }
-        Ok(())
-    }
-
-    /// Tells every request of a span that stands in a team's stream, in its order.
-    fn read_stream(
-        &self,
-        place: &str,
-        team: &Team,
-        span: Span,
-        take: &mut dyn FnMut(&Record),
-    ) -> Result<(), Failure> {
-        let topic = format!("{}/{}", place.trim_end_matches('/'), team.topic());
-        let told = |error: StreamError| {
-            match error {
-            StreamError::NoTopic(topic) => Failure::usage(format!("`{place}` has no topic `{topic}` of the team `{}`", team.name))
-                .hint("--from-log takes the folder of the streams, STATE/streams, or kafka://host:port; --only leaves teams out"),
-            other => Failure::machine(other.to_string()),
-        }
-        };
-        let place = Place::parse(&topic).map_err(told)?.with_client(&self.client);
-        let mut reader = place.reader(self.clock).map_err(told)?;
-        let bounds = reader.bounds().map_err(told)?;
-        let from = SimTime(span.from.0.saturating_sub(SLACK_US));
-        let first = begin(reader.as_mut(), bounds.clone(), from).map_err(told)?;
-        reader.seek(At::Seq(first)).map_err(told)?;
-        let mut reading = Reading::near(self.course, self.world, from);
-        let mut page = Page::default();
-        let last = span.until.0.saturating_add(SLACK_US);
-        while reader.position() < bounds.end {
-            self.go_on()?;
-            if reader.read(&mut page, WAIT).map_err(told)? == 0 {
-                return Err(Failure::machine(format!(
-                    "`{topic}` gave nothing within {} s behind its event {}",
-                    WAIT.as_secs(),
-                    reader.position()
-                )));
-            }
-            for entry in page.entries() {
-                if let Some(record) = reading.request(entry.seq, entry.line) {
-                    if record.time.0 > last {
-                        return Ok(());
-                    }
-                    if span.holds(record.time) {
-                        take(&record);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn go_on(&self) -> Result<(), Failure> {
-        if self.stop.is_set() {
-            return Err(Failure {
-                exit: Exit::Interrupted,
-                message: "interrupted; the same command begins again".to_owned(),
-                hint: None,
-            });
-        }
-        Ok(())
     }
 
     fn scorecard(&self, watch: &Watch<'_>, team: &Team, span: Span, last: Option<SimTime>) -> Scorecard {
@@ -364,76 +246,4 @@ fn by_windows(rubric: &Rubric) -> Rubric {
         criterion.needs.retain(|need| of_windows.contains(need));
     }
     rubric
-}
-
-/// Returns the first event from which on none of a moment or later is missed: lines of a stream are in order of time, but
-/// for those that took until their deadline.
-fn begin(reader: &mut dyn Reader, bounds: std::ops::Range<u64>, from: SimTime) -> Result<u64, StreamError> {
-    let (mut low, mut high) = (bounds.start, bounds.end);
-    while low + NEAR < high {
-        let middle = low + (high - low) / 2;
-        match moment_at(reader, middle..high)? {
-            Some(at) if at < from => low = middle + 1,
-            _ => high = middle,
-        }
-    }
-    // The line before may be one that could not be read, with others like it.
-    Ok(low.saturating_sub(LOOKS).max(bounds.start))
-}
-
-/// Returns the moment of the first line of a range that can be read.
-fn moment_at(reader: &mut dyn Reader, range: std::ops::Range<u64>) -> Result<Option<SimTime>, StreamError> {
-    reader.seek(At::Seq(range.start))?;
-    let mut page = Page::default();
-    let end = range.end.min(range.start + LOOKS);
-    while reader.position() < end && reader.read(&mut page, WAIT)? > 0 {
-        for entry in page.entries().filter(|entry| entry.seq < end) {
-            let record = std::str::from_utf8(entry.line).ok().map(Record::parse);
-            if let Some(Ok(record)) = record {
-                return Ok(Some(record.time));
-            }
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Event;
-    use crate::stream::{Archive, Publisher, TopicName, WriteOptions};
-    use crate::world::Profile;
-
-    #[test]
-    fn a_stream_is_read_from_just_before_a_moment_on_whatever_its_lines_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = Clock::start();
-        let (archive, topic) = (Archive::new(dir.path()), TopicName::new("movielog1").unwrap());
-        let mut publisher = archive.publisher(&topic, WriteOptions::default(), clock).unwrap();
-        let start = SimTime::from_date(2026, 9, 1).seconds();
-        for second in 0..40_000 {
-            let record = Record {
-                time: SimTime::from_seconds(start + second),
-                user: 1,
-                event: Event::CreateAccount,
-            };
-            let mut line = Vec::new();
-            record.print(Profile::Current, &mut line);
-            // Every third has a character that leaves no line of the log.
-            if second % 3 == 0 {
-                line.insert(2, b' ');
-            }
-            publisher.publish(0, &line).unwrap();
-        }
-        publisher.flush().unwrap();
-        let mut reader = archive.reader(&topic, clock).unwrap();
-        let at = |second: i64| SimTime::from_seconds(start + second);
-        for second in [0, 1, 1_500, 13_000, 25_000, 39_999] {
-            let first = begin(&mut reader, 0..40_000, at(second)).unwrap();
-            assert!(first <= second as u64, "{first} {second}");
-            assert!(first + NEAR + LOOKS >= second as u64, "{first} {second}");
-        }
-        let behind = begin(&mut reader, 0..40_000, at(90_000)).unwrap();
-        assert!(behind >= 40_000 - NEAR - LOOKS, "{behind}");
-    }
 }

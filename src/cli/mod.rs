@@ -14,10 +14,12 @@ mod drill;
 mod exit;
 mod feedback;
 mod grade;
+mod incidents;
 mod live;
 mod log;
 #[cfg(feature = "kafka")]
 mod queue;
+mod requests;
 mod run;
 mod serve;
 mod simulate;
@@ -88,6 +90,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::World(WorldCommand::Export(args)) => world_truth::export(&args, &files, ui),
         Command::Doctor(args) => course::doctor(&args, &files, ui, clock),
         Command::Serve(args) => serve::run(&args, &files, ui, &stop, clock),
+        Command::Incidents(args) => incidents::run(&args, &files, ui, &stop, clock),
         Command::Simulate(args) => simulate::run(&args, &files, ui, &stop, clock),
         Command::Broker(args) => log::broker(&args, ui, &stop, clock),
         Command::Log(command) => log::log(&command, &files, ui, &stop, clock),

@@ -12,7 +12,7 @@ use super::simulate::available;
 use super::ui::{Failure, Stop, Ui};
 use crate::clock::Clock;
 use crate::course::{Course, CourseFiles};
-use crate::server::{Carried, Log, Planned, ServeError, ServeSpec, Server, planned};
+use crate::server::{Carried, ServeError, ServeSpec, Server, calendar};
 use crate::stream::{BrokerOptions, Place, StreamError, TopicName};
 use crate::world::World;
 
@@ -87,27 +87,10 @@ pub(super) fn run(
         );
     }
     let world = World::new(&course.key, course.world, available()).with_habits(course.habits.clone());
-    let planned = incidents(files, &course, &log)?;
+    let planned = calendar(files, &course)?;
     let server = Server::open(course, world, planned, spec, clock).map_err(|error| failure(&error))?;
     server.run(stop.flag(), &log).map_err(|error| failure(&error))?;
     Ok(Exit::Passed)
-}
-
-/// Reads what the calendar has of all assignments' incidents.
-fn incidents(files: &CourseFiles, course: &Course, log: Log<'_>) -> Result<Vec<Planned>, Failure> {
-    let mut all = Vec::new();
-    for milestone in files.assignments() {
-        let (incidents, _) = files.incidents(&milestone, course.world.movies)?;
-        let (run, left) = planned(&milestone, &incidents);
-        all.extend(run);
-        for name in left {
-            log(
-                "incident not played",
-                json!({"name": name, "why": "the open company plays faults of the API, more viewers and odd requests; drifts belong into course.toml"}),
-            );
-        }
-    }
-    Ok(all)
 }
 
 /// Returns where each team's stream is carried on to.

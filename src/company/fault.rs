@@ -16,7 +16,7 @@ use crate::world::classic_text;
 pub struct ApiFault {
     /// What is wrong.
     pub kind: FaultKind,
-    /// Which records it concerns; both where none is named.
+    /// Which records it concerns; all, and the list of what is withdrawn, where none is named.
     pub route: Option<Route>,
     /// The share of requests that it hits.
     pub share: f64,
@@ -168,7 +168,7 @@ pub(super) fn hits(faults: &[ApiFault], route: Route, draws: &mut Draws) -> Hit 
         let is_hit = draws.chance(fault.share);
         let concerns = match fault.route {
             Some(wanted) => wanted == route,
-            None => matches!(route, Route::User | Route::Movie),
+            None => matches!(route, Route::User | Route::Movie | Route::Takedowns),
         };
         if !is_hit || !concerns {
             continue;

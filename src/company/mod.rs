@@ -9,6 +9,7 @@ mod form;
 mod limit;
 mod openapi;
 mod records;
+mod withdrawn;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ pub use counts::Counts;
 pub use fault::{ApiFault, Change, FaultKind};
 pub use limit::Limit;
 pub use records::{MOST_AT_ONCE, Route};
+pub use withdrawn::Withdrawn;
 
 use crate::door::{Ask, Reply, Room, decode};
 use crate::seed::Branch;
@@ -30,6 +32,7 @@ pub struct Company {
     world: Arc<World>,
     limiter: Mutex<Limiter>,
     faults: RwLock<Vec<ApiFault>>,
+    withdrawn: RwLock<Vec<Withdrawn>>,
     counts: Mutex<Counts>,
     luck: Branch,
     asked: AtomicU64,
@@ -53,6 +56,7 @@ impl Company {
         Self {
             limiter: Mutex::new(Limiter::new(limit)),
             faults: RwLock::default(),
+            withdrawn: RwLock::default(),
             counts: Mutex::default(),
             luck: branch.branch("api faults"),
             asked: AtomicU64::new(0),
@@ -70,6 +74,11 @@ impl Company {
     /// Says what is wrong with the API from now on; nothing is when there are none.
     pub fn set_faults(&self, faults: Vec<ApiFault>) {
         *self.faults.write().unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+
+    /// Says which movies are withdrawn from now on.
+    pub fn set_withdrawn(&self, withdrawn: Vec<Withdrawn>) {
+        *self.withdrawn.write().unwrap_or_else(PoisonError::into_inner) = withdrawn;
     }
 
     /// Returns what was asked and answered so far.
@@ -106,10 +115,10 @@ impl Company {
         let day = f64::from_bits(self.day.load(Ordering::Relaxed));
         let faults = self.faults.read().unwrap_or_else(PoisonError::into_inner);
         let hit = fault::hits(&faults, route, &mut self.luck.at(number));
-        let mut reply = match hit.instead {
-            Some(reply) => reply,
-            None => records::answer(&self.world, route, ids, day, &hit.changes),
-        };
+        let mut reply = hit.instead.unwrap_or_else(|| {
+            let withdrawn = self.withdrawn.read().unwrap_or_else(PoisonError::into_inner);
+            records::answer(&self.world, (route, ids), day, &withdrawn, &hit.changes)
+        });
         reply.wait += hit.wait;
         (route, reply)
     }

@@ -21,6 +21,13 @@ pub(super) fn document(profile: Profile) -> String {
         "paths": {
             "/user/{id}": path("user", &format!("The user's number{ids}"), profile),
             "/movie/{id}": path("movie", &format!("The movie's id{ids}"), profile),
+            "/takedowns": {"get": {"summary": "The movies that must not be recommended any more", "responses": {"200": {
+                "description": "All of them, and since when",
+                "content": {"application/json": {"schema": object(&[("takedowns", json!({"type": "array", "items": object(&[
+                    ("movie", json!({"type": "string"}), true),
+                    ("since", json!({"type": "string"}), true),
+                ])}), true)])}},
+            }}}},
             "/openapi.json": {"get": {"summary": "This document", "responses": {"200": {"description": "OpenAPI 3.1"}}}},
             "/health": {"get": {"summary": "Whether the API is there", "responses": {"200": {"description": "It is"}}}},
         },

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::fault::Change;
 use super::form;
+use super::withdrawn::Withdrawn;
 use crate::door::Reply;
 use crate::world::{Profile, UserId, World};
 
@@ -17,6 +18,8 @@ pub enum Route {
     User,
     /// `/movie/<id>`.
     Movie,
+    /// `/takedowns`.
+    Takedowns,
     /// `/openapi.json`.
     OpenApi,
     /// `/health`.
@@ -34,6 +37,7 @@ impl Route {
             (Self::Movie, ids)
         } else {
             let route = match path {
+                "/takedowns" => Self::Takedowns,
                 "/openapi.json" => Self::OpenApi,
                 "/health" => Self::Health,
                 _ => Self::Other,
@@ -47,6 +51,7 @@ impl Route {
         match self {
             Self::User => "user",
             Self::Movie => "movie",
+            Self::Takedowns => "takedowns",
             Self::OpenApi => "openapi",
             Self::Health => "health",
             Self::Other => "other",
@@ -64,14 +69,23 @@ fn written(status: u16, value: &Value) -> Reply {
 }
 
 /// Answers what was asked of a world on a day of the term, as the changes of its form have it.
-pub(super) fn answer(world: &World, route: Route, ids: &str, day: f64, changes: &[Change]) -> Reply {
+pub(super) fn answer(
+    world: &World,
+    (route, ids): (Route, &str),
+    day: f64,
+    withdrawn: &[Withdrawn],
+    changes: &[Change],
+) -> Reply {
     let record = |id: &str| match route {
         Route::User => user(world, id, day),
         Route::Movie => movie(world, id, day),
-        Route::OpenApi | Route::Health | Route::Other => None,
+        Route::Takedowns | Route::OpenApi | Route::Health | Route::Other => None,
     };
     let record = |id: &str| {
         record(id).map(|mut record| {
+            if route == Route::Movie {
+                Withdrawn::mark(withdrawn, &mut record);
+            }
             for change in changes {
                 change.apply(&mut record);
             }
@@ -81,6 +95,7 @@ pub(super) fn answer(world: &World, route: Route, ids: &str, day: f64, changes: 
     let unknown = match route {
         Route::User => "user not found",
         Route::Movie => "movie not found",
+        Route::Takedowns => return written(200, &Withdrawn::list(withdrawn)),
         Route::Health => return written(200, &json!({ "status": "ok" })),
         Route::OpenApi | Route::Other => return message(404, "not found"),
     };

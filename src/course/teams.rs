@@ -13,6 +13,8 @@ const MOST_MEMBERS: usize = 50;
 const LEAST_TOKEN: usize = 16;
 /// The longest name or token.
 const LONGEST: usize = 64;
+/// Where the path of a withdrawal names the movie.
+const MOVIE: &str = "{movie}";
 /// The port of the contract, where an address names none.
 const PORT: u16 = 8082;
 
@@ -27,6 +29,8 @@ pub struct Team {
     pub address: Option<String>,
     /// The page of its service that names the model in use, as `/version`; none where nobody asks.
     pub model_path: Option<String>,
+    /// The path by which its service wants to be told of withdrawals, with `{movie}` in it; none where nobody tells it.
+    pub takedown: Option<String>,
     /// Who is in it.
     pub members: Vec<String>,
     /// The word that opens the team's own page, where the course file gives one.
@@ -37,6 +41,12 @@ impl Team {
     /// Returns the name of the team's topic.
     pub fn topic(&self) -> String {
         format!("movielog{}", self.number)
+    }
+
+    /// Returns the path by which its service is told that a movie is withdrawn; none where it does not want to be told.
+    pub fn takedown_of(&self, movie: &str) -> Option<String> {
+        // Ids hold nothing that a path could not.
+        self.takedown.as_ref().map(|path| path.replace(MOVIE, movie))
     }
 
     /// Returns the word that opens the team's own page: that of the course file, or one that follows from the world's key.
@@ -109,6 +119,18 @@ pub(super) fn read(root: &Section<'_>) -> Vec<Team> {
             let hint = Some("as in `/version`".to_owned());
             section.fault_at("model_path", "this is no path of a service", hint);
         }
+        let takedown = section.text("takedown");
+        if takedown
+            .as_ref()
+            .is_some_and(|path| !is_path(path) || !path.contains(MOVIE))
+        {
+            let hint = Some("as in `/takedown/{movie}`".to_owned());
+            section.fault_at(
+                "takedown",
+                "this is no path of a service that names the movie",
+                hint,
+            );
+        }
         let token = section.text("token");
         if let Some(token) = &token {
             let is_plain = token.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -130,6 +152,7 @@ pub(super) fn read(root: &Section<'_>) -> Vec<Team> {
             number,
             address,
             model_path,
+            takedown,
             members,
             token,
         });
@@ -177,7 +200,7 @@ mod tests {
     #[test]
     fn a_team_has_a_name_a_number_an_address_and_members() {
         let read = teams(
-            "[[team]]\nname = 'falcons'\nnumber = 7\nmodel_path = '/version'\naddress = 'team7.example.edu'\nmembers = ['ada', 'bo']\n[[team]]\nname = 'owls'\naddress = '[::1]:9000'\n",
+            "[[team]]\nname = 'falcons'\nnumber = 7\nmodel_path = '/version'\ntakedown = '/gone/{movie}'\naddress = 'team7.example.edu'\nmembers = ['ada', 'bo']\n[[team]]\nname = 'owls'\naddress = '[::1]:9000'\n",
         )
         .unwrap();
         assert_eq!((read[0].name.as_str(), read[0].number), ("owls", 2));
@@ -185,6 +208,11 @@ mod tests {
         assert_eq!(read[1].address.as_deref(), Some("team7.example.edu:8082"));
         assert_eq!(read[1].topic(), "movielog7");
         assert_eq!(read[1].members, ["ada", "bo"]);
+        assert_eq!(
+            read[1].takedown_of("jaws+1975").as_deref(),
+            Some("/gone/jaws+1975")
+        );
+        assert_eq!(read[0].takedown_of("jaws+1975"), None);
     }
 
     #[test]
@@ -199,7 +227,7 @@ mod tests {
     #[test]
     fn every_fault_of_a_team_is_told_with_its_place() {
         let faults = teams(
-            "[[team]]\nname = '../x'\nadress = 'a'\n[[team]]\nname = 'b'\nnumber = 1\naddress = 'http://b:1'\ntoken = 'short'\n[[team]]\nname = 'b'\n",
+            "[[team]]\nname = '../x'\nadress = 'a'\n[[team]]\nname = 'b'\nnumber = 1\naddress = 'http://b:1'\ntoken = 'short'\ntakedown = '/gone'\n[[team]]\nname = 'b'\n",
         )
         .unwrap_err()
         .to_string();
@@ -209,7 +237,8 @@ mod tests {
             "course.toml:6:10: `../x` has the number 1 too",
             "course.toml:7:11: this is no address",
             "course.toml:8:9: a token is",
-            "course.toml:10:8: two teams are called `b`",
+            "course.toml:9:12: this is no path of a service that names the movie",
+            "course.toml:11:8: two teams are called `b`",
         ] {
             assert!(faults.contains(told), "`{told}` is not in\n{faults}");
         }

@@ -13,7 +13,7 @@ use super::feed::Feed;
 use super::incidents::Surroundings;
 use super::measure::Ground;
 use crate::clock::Clock;
-use crate::company::{Change, Company, Limit};
+use crate::company::{Change, Company, Limit, Withdrawn};
 use crate::door::{Ask, Door, MOST_WAIT, Reply, Room};
 use crate::incident::{Incidents, Kind, Outage, Part};
 use crate::sandbox::{Outlet, Workplace, reopen, shut};
@@ -216,8 +216,10 @@ impl Surroundings for Beside {
     }
 
     fn withdraw(&self, movie: &str) {
-        let stamp = self.clock.stamp();
-        self.desk.state().withdrawn.push((movie.to_owned(), stamp));
+        self.desk.state().withdrawn.push(Withdrawn {
+            movie: movie.to_owned(),
+            since: self.clock.stamp(),
+        });
     }
 }
 
@@ -225,7 +227,7 @@ impl Surroundings for Beside {
 #[derive(Debug, Default)]
 struct State {
     fault: Option<Kind>,
-    withdrawn: Vec<(String, String)>,
+    withdrawn: Vec<Withdrawn>,
 }
 
 /// The records, seen through what is wrong.
@@ -254,14 +256,9 @@ impl Room for Desk {
             _ => None,
         };
         if ask.path == "/takedowns" {
-            let all: Vec<Value> = state
-                .withdrawn
-                .iter()
-                .map(|(movie, since)| json!({ "movie": movie, "since": since }))
-                .collect();
-            return written(200, &json!({ "takedowns": all }));
+            return written(200, &Withdrawn::list(&state.withdrawn));
         }
-        let withdrawn: Vec<String> = state.withdrawn.iter().map(|(movie, _)| movie.clone()).collect();
+        let withdrawn = state.withdrawn.clone();
         drop(state);
         let reply = self.records.answer(ask, now_ns);
         if reply.status != 200 || form.is_none() && withdrawn.is_empty() {
@@ -271,10 +268,7 @@ impl Room for Desk {
             return reply;
         };
         each(&mut value, &|record| {
-            let id = record.get("id").and_then(Value::as_str);
-            if id.is_some_and(|id| withdrawn.iter().any(|movie| movie == id)) {
-                record["status"] = Value::from("Withdrawn");
-            }
+            Withdrawn::mark(&withdrawn, record);
             if let Some(form) = form {
                 Change::from(form).apply(record);
             }
@@ -435,9 +429,10 @@ mod tests {
     fn a_withdrawn_movie_says_so_wherever_it_is_asked_for() {
         let desk = desk();
         assert_eq!(asked(&desk, "/takedowns"), (200, json!({ "takedowns": [] })));
-        desk.state()
-            .withdrawn
-            .push(("a+2001".to_owned(), "2026-03-01T00:00:00Z".to_owned()));
+        desk.state().withdrawn.push(Withdrawn {
+            movie: "a+2001".to_owned(),
+            since: "2026-03-01T00:00:00Z".to_owned(),
+        });
         let listed = json!({ "takedowns": [{ "movie": "a+2001", "since": "2026-03-01T00:00:00Z" }] });
         assert_eq!(asked(&desk, "/takedowns"), (200, listed));
         assert_eq!(asked(&desk, "/movie/a+2001").1["status"], "Withdrawn");

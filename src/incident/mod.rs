@@ -7,7 +7,7 @@ mod read;
 mod response;
 
 pub use read::FILE;
-pub use response::{Asked, Response, Spell, Takedown, respond, takedown};
+pub use response::{Asked, Minute, Response, Spell, Takedown, respond, respond_by_minute, takedown};
 
 use crate::event::SimTime;
 use crate::trouble::{Attack, Fault};

@@ -20,6 +20,17 @@ pub struct Asked {
     pub well: bool,
 }
 
+/// What was charged to the service in a minute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Minute {
+    /// When it began, in seconds from the incident's beginning.
+    pub at_s: f64,
+    /// The requests.
+    pub asked: u64,
+    /// Those that went well.
+    pub well: u64,
+}
+
 /// How a service responded.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Response {
@@ -38,7 +49,7 @@ pub struct Response {
 /// A service is well again from a moment on when at least this share of the rest goes well.
 const WELL: f64 = 0.95;
 /// Fewer requests than this cannot show that a service is well again.
-const LEAST: usize = 10;
+const LEAST: u64 = 10;
 
 impl Response {
     /// The share that went well during the incident; none where nobody asked.
@@ -66,31 +77,57 @@ pub fn respond(spell: Spell, asked: &[Asked], alerts: &[(f64, f64)]) -> Response
         .filter(|asked| spell.from_s <= asked.at_s && asked.at_s < spell.until_s)
         .collect();
     watched.sort_by(|a, b| a.at_s.total_cmp(&b.at_s).then(b.well.cmp(&a.well)));
+    let single = |asked: &Asked| Minute {
+        at_s: asked.at_s,
+        asked: 1,
+        well: u64::from(asked.well),
+    };
+    let parts: Vec<Minute> = watched.iter().map(single).collect();
+    Response {
+        noticed_s: noticed(spell, alerts),
+        ..responded(spell, &parts)
+    }
+}
+
+/// Returns how a service responded to an incident that ended, and was watched until, so many seconds after its beginning, from
+/// minutes in their order. What happened when is known to the minute.
+pub fn respond_by_minute((to_s, until_s): (f64, f64), minutes: &[Minute]) -> Response {
+    let spell = Spell {
+        from_s: 0.0,
+        to_s,
+        until_s,
+    };
+    let is_watched = |minute: &&Minute| 0.0 <= minute.at_s && minute.at_s < until_s;
+    let watched: Vec<Minute> = minutes.iter().filter(is_watched).copied().collect();
+    responded(spell, &watched)
+}
+
+/// Returns how a service responded, from what was charged to it while it was watched, in order of time.
+fn responded(spell: Spell, watched: &[Minute]) -> Response {
     let mut response = Response::default();
-    for asked in &watched {
-        let part = if asked.at_s < spell.to_s {
+    for minute in watched {
+        let part = if minute.at_s < spell.to_s {
             &mut response.during
         } else {
             &mut response.after
         };
-        part.0 += 1;
-        part.1 += u64::from(asked.well);
-        response.lost += u64::from(!asked.well);
+        part.0 += minute.asked;
+        part.1 += minute.well;
+        response.lost += minute.asked.saturating_sub(minute.well);
     }
-    response.recovered_s = recovered(&watched).map(|at_s| (at_s - spell.from_s).max(0.0));
-    response.noticed_s = noticed(spell, alerts);
+    response.recovered_s = recovered(watched).map(|at_s| (at_s - spell.from_s).max(0.0));
     response
 }
 
 /// The earliest moment from which on nearly all goes well until the end; the beginning itself where it always did.
-fn recovered(watched: &[Asked]) -> Option<f64> {
-    let mut well = 0_usize;
+fn recovered(watched: &[Minute]) -> Option<f64> {
+    let (mut all, mut well) = (0, 0);
     let mut from = None;
-    for (rest, asked) in watched.iter().rev().enumerate() {
-        well += usize::from(asked.well);
-        let all = rest + 1;
+    for (place, minute) in watched.iter().enumerate().rev() {
+        all += minute.asked;
+        well += minute.well;
         if all >= LEAST && well as f64 >= WELL * all as f64 {
-            from = Some(watched.len() - all);
+            from = Some(place);
         }
     }
     // A failure with which the good rest begins is not yet a part of it.
@@ -98,7 +135,7 @@ fn recovered(watched: &[Asked]) -> Option<f64> {
     if place == 0 {
         return Some(f64::NEG_INFINITY);
     }
-    let first_good = watched[place..].iter().find(|asked| asked.well)?;
+    let first_good = watched[place..].iter().find(|minute| minute.well > 0)?;
     Some(first_good.at_s)
 }
 

@@ -1,5 +1,6 @@
 //! The keeper: the one thread that writes the store, in order, again and again until it succeeds.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -7,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::clock::Clock;
-use crate::event::SimTime;
-use crate::store::{Movies, Save, Spell, Store};
+use crate::event::{Event, SimTime};
+use crate::store::{Movies, Played, Save, Spell, Store, StoreError};
 
 /// What waits to be written at most; the rest stays where it came from.
 const MOST_WAITING: usize = 256;
@@ -25,8 +28,10 @@ pub(super) enum Order {
     Save(Box<Save>),
     /// A span in which the company was down.
     Outage(Spell),
-    /// An incident that was run, by name.
-    Incident(String, Spell),
+    /// An incident that is run.
+    Incident(Played),
+    /// A movie is withdrawn that has been recommended much before a moment: which, and then the incident, are noted.
+    Withdraw(Played, SimTime),
     /// Single requests before a moment are not needed any more.
     Forget(SimTime),
 }
@@ -37,12 +42,19 @@ pub(super) struct Told {
     pub(super) saves: AtomicU64,
     pub(super) failures: AtomicU64,
     fault: Mutex<Option<String>>,
+    withdrawn: Mutex<BTreeMap<String, String>>,
 }
 
 impl Told {
     /// Returns why the store takes nothing at the moment.
     pub(super) fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the movie that an incident of a name withdraws, once that is decided.
+    pub(super) fn withdrawn(&self, name: &str) -> Option<String> {
+        let withdrawn = self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner);
+        withdrawn.get(name).cloned()
     }
 
     fn set_fault(&self, fault: Option<String>) {
@@ -167,9 +179,57 @@ impl Work {
         let done = match order {
             Order::Save(save) => store.save(save, self.movies.as_ref(), self.deadline_ms),
             Order::Outage(spell) => store.add_outage(spell),
-            Order::Incident(name, spell) => store.add_incident(name, spell),
+            Order::Incident(played) => store.add_incident(played),
+            Order::Withdraw(played, before) => {
+                let chosen = withdraw(store, self.movies.as_ref(), played, *before);
+                chosen.map(|chosen| {
+                    let mut withdrawn = self.told.withdrawn.lock().unwrap_or_else(PoisonError::into_inner);
+                    withdrawn.extend(chosen.map(|movie| (played.name.clone(), movie)));
+                })
+            }
             Order::Forget(moment) => store.forget_before(*moment),
         };
         done.map_err(|error| error.to_string())
     }
+}
+
+/// How far back it is looked what all services have recommended most, in seconds.
+const LOOK_BACK_S: i64 = 3_600;
+
+/// Notes an incident with the movie that all services together have recommended most in the hour before a moment, and returns
+/// it; nothing where none had any.
+fn withdraw(
+    store: &mut Store,
+    movies: &dyn Movies,
+    played: &Played,
+    before: SimTime,
+) -> Result<Option<String>, StoreError> {
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    let span = (before.plus_seconds(-LOOK_BACK_S), before);
+    for (team, _) in store.teams()? {
+        for record in store.requests(team, span, movies)? {
+            let Event::Recommend {
+                status: 200, result, ..
+            } = &record.event
+            else {
+                continue;
+            };
+            let places: Option<Vec<u32>> = result.split(", ").map(|id| movies.place(id)).collect();
+            for place in places.unwrap_or_default() {
+                *counts.entry(place).or_default() += 1;
+            }
+        }
+    }
+    let most = counts.values().max().copied();
+    let place = counts.iter().find(|(_, count)| Some(**count) == most);
+    let Some(movie) = place.and_then(|(place, _)| movies.id(*place)) else {
+        return Ok(None);
+    };
+    let mut truth: Value = serde_json::from_str(&played.truth).unwrap_or_default();
+    truth["movie"] = Value::from(movie);
+    store.add_incident(&Played {
+        truth: truth.to_string(),
+        ..played.clone()
+    })?;
+    Ok(Some(movie.to_owned()))
 }

@@ -11,9 +11,11 @@ mod planned;
 mod quirk;
 mod reading;
 mod relay;
+mod responses;
 mod team;
 mod time;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -25,20 +27,22 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::company::{Company, Limit};
+use crate::company::{Company, Limit, Withdrawn};
 use crate::course::{Calendar, Course, Team};
 use crate::door::{Door, Room};
 use crate::event::{SimTime, push_time};
 use crate::exchange::Catalogue;
 use crate::seed::Draws;
 use crate::sim::{self, MnlViewer, Scene, day_of_term};
-use crate::store::{Movies, Spell, Store, StoreError};
+use crate::store::{Movies, Played, Spell, Store, StoreError};
 use crate::stream::{Archive, Broker, BrokerOptions, Publisher, StreamError, TopicName, WriteOptions};
 use crate::traffic::{Asker, Question, What, odd_id};
+use crate::trouble::Onslaught;
 use crate::world::{MovieIndex, Profile, World};
-pub use planned::{Deed, Planned, planned};
+pub use planned::{Deed, Planned, calendar};
 pub use reading::Reading;
 pub use relay::Carried;
+pub use responses::{TeamResponse, Watched};
 
 use board::{Board, TeamView};
 use keeper::{Keeper, Order};
@@ -171,13 +175,21 @@ pub struct Server {
     board: Arc<Mutex<Board>>,
     keeper: Keeper,
     archive: Archive,
+    /// None while an incident has the streams gone, and where none is wanted.
     broker: Option<Broker>,
+    /// Where the broker is, if one is wanted.
+    stream: Option<SocketAddr>,
     relay: Option<Relay>,
     teams: Vec<Team>,
     pages_door: Door,
     /// None while an incident has the API gone.
     api_door: Option<Door>,
     api: SocketAddr,
+    /// The movies that incidents withdraw, by the incident's place, and what the API says of it now.
+    withdrawals: BTreeMap<usize, String>,
+    announced: Vec<Withdrawn>,
+    /// The attacks on ratings, in the order of the calendar.
+    onslaughts: Vec<Onslaught>,
     /// What decides which odd requests come when.
     oddities: Draws,
     checkpoints: Vec<Option<crate::store::Checkpoint>>,
@@ -201,7 +213,7 @@ impl Server {
     pub fn open(
         course: Course,
         world: World,
-        planned: Vec<Planned>,
+        mut planned: Vec<Planned>,
         spec: ServeSpec,
         clock: Clock,
     ) -> Result<Self, ServeError> {
@@ -214,7 +226,8 @@ impl Server {
         if teams.is_empty() {
             return Err(ServeError::NoTeam);
         }
-        let world = Arc::new(world);
+        let world = Arc::new(planned::with_drifts(world, &planned));
+        let onslaughts = planned::onslaughts(&mut planned, &course, &world);
         let system = |what: &str| {
             let what = what.to_owned();
             move |error: io::Error| ServeError::System(what, error)
@@ -235,6 +248,7 @@ impl Server {
             counted.push(store.counted(team.number)?);
         }
         let outages = store.outages()?.len() as u64;
+        let withdrawals = withdrawals(&planned, &store.incidents()?, &world);
         let live = course.calendar.live;
         let limit = Limit {
             per_minute: live.api_per_minute,
@@ -274,6 +288,7 @@ impl Server {
             .transpose()?;
         Ok(Self {
             archive,
+            stream: broker.as_ref().map(Broker::address),
             broker,
             relay: None,
             course,
@@ -289,6 +304,9 @@ impl Server {
             pages_door,
             api: api_door.address(),
             api_door: Some(api_door),
+            withdrawals,
+            announced: Vec::new(),
+            onslaughts,
             oddities,
             checkpoints,
             counted,
@@ -309,7 +327,7 @@ impl Server {
 
     /// Returns where the embedded broker listens, if there is one.
     pub fn broker(&self) -> Option<SocketAddr> {
-        self.broker.as_ref().map(Broker::address)
+        self.stream
     }
 
     fn calendar(&self) -> &Calendar {
@@ -333,7 +351,9 @@ impl Server {
         let model = MnlViewer::new(&world);
         let branch = self.course.key.branch("live");
         let quirks = self.calendar().quirks.clone();
-        let pen = Pen::new(&quirks, &branch, &world);
+        let spoil = planned::spoil(&self.planned, &branch, &world);
+        let pen = Pen::new(&quirks, &spoil, &branch, &world);
+        let onslaughts = std::mem::take(&mut self.onslaughts);
         let deadline_ms = deadline_ms(world.spec().profile);
         let speed = self.spec.speed;
         let setup = Setup {
@@ -352,28 +372,38 @@ impl Server {
                 patience_s: setup.patience_s,
             },
             pen: &pen,
+            onslaughts: &onslaughts,
             factor: setup.factor,
             deadline_ms,
             world: &world,
         };
         let mut hours = Hours::default();
+        let mut attacks = onslaughts.iter();
         for planned in &self.planned {
-            if let Deed::Spike(factor) = planned.deed {
-                hours.spikes.push((planned.from, planned.until, factor));
+            let (from, until) = (planned.from, planned.until);
+            match planned.deed {
+                Deed::Spike(factor) => hours.spikes.push((from, until, factor)),
+                Deed::Attack(_) => {
+                    let accounts = attacks.next().map(|attack| attack.accounts.as_slice());
+                    let taken = accounts.unwrap_or_default().iter().map(|account| account.0);
+                    hours.taken.push((from, until, taken.collect()));
+                }
+                _ => {}
             }
         }
         let wanted = self
             .spec
             .at
             .unwrap_or_else(|| self.calendar().of_utc(self.clock.now_utc()));
+        let is_rehearsal = self.spec.speed != 1.0 || self.spec.at.is_some();
         let was_open = self.checkpoints.iter().any(Option::is_some);
+        self.close_early(wanted, is_rehearsal);
         let mut lives = Vec::new();
         for place in 0..self.teams.len() {
             lives.push(self.life(place, wanted, &setup, &stage, &mut hours, log)?);
         }
         let reached = lives.iter().map(TeamLife::next_second).max().unwrap_or(0);
         let reached = SimTime::from_seconds(reached);
-        let is_rehearsal = self.spec.speed != 1.0 || self.spec.at.is_some();
         // A rehearsal goes on where it stopped.
         let origin = if is_rehearsal && was_open {
             reached
@@ -391,7 +421,8 @@ impl Server {
         }
         // Now every topic is there.
         self.relay = Some(
-            Relay::start(&self.archive, &self.spec.carried, self.clock)
+            // Held until the first look at the calendar.
+            Relay::start(&self.archive, &self.spec.carried, true, self.clock)
                 .map_err(|error| ServeError::System("no thread to be had".to_owned(), error))?,
         );
         log(
@@ -405,6 +436,26 @@ impl Server {
             json!({"time": shown(SimTime::from_seconds(lives.iter().map(TeamLife::next_second).max().unwrap_or(0)))}),
         );
         Ok(())
+    }
+
+    /// Keeps the streams back before the teams are played again, where the company stops and goes on in an incident that has them gone.
+    fn close_early(&mut self, wanted: SimTime, is_rehearsal: bool) {
+        let left = self
+            .checkpoints
+            .iter()
+            .flatten()
+            .map(|checkpoint| checkpoint.second)
+            .max();
+        let left = left.map(SimTime::from_seconds);
+        let about = left
+            .filter(|left| is_rehearsal || wanted < *left)
+            .unwrap_or(wanted);
+        let gone = |planned: &Planned| {
+            planned.deed == Deed::NoStream && planned.from <= about && about < planned.until
+        };
+        if self.planned.iter().any(gone) {
+            self.close_broker();
+        }
     }
 
     /// Opens one team's stream and brings its viewers to where it ends.
@@ -502,7 +553,9 @@ impl Server {
             let now_ns = self.clock.elapsed_ns();
             let now = pace.at(now_ns - begin_ns);
             self.follow(&mut running, now, log);
-            let door_fault = self.hold_door(&running);
+            let door_faults = [self.hold_door(&running), self.hold_stream(&running)];
+            let asks_again = due.is(now_ns, Every::Withdraw);
+            self.hold_withdrawn(&running, now, asks_again, log);
             self.ask_oddly(&running);
             for came in self.asker.came() {
                 let Some(life) = lives.get_mut(came.question.team) else {
@@ -515,6 +568,11 @@ impl Server {
                         millis: came.millis,
                     }),
                     What::Odd(_) => {}
+                    What::Tell(path) => {
+                        let team = &life.view.name;
+                        let heard = came.page.is_some();
+                        log("team told", json!({"team": team, "path": path, "heard": heard}));
+                    }
                     What::Page(_) => {
                         if let Some(model) = came.page.as_deref().and_then(board::model_of) {
                             life.saw_model(now, model);
@@ -542,7 +600,7 @@ impl Server {
             if due.is(now_ns, Every::Show) || ends {
                 let wall_s = (self.clock.now_utc() - wall_begin).num_milliseconds() as f64 / 1e3;
                 let step_s = wall_s - (now_ns - begin_ns) as f64 / 1e9;
-                self.show(lives, now, step_s, &running, door_fault);
+                self.show(lives, now, step_s, &running, door_faults);
             }
             if due.is(now_ns, Every::Model(live.model_s)) {
                 self.look_at_models();
@@ -590,12 +648,11 @@ impl Server {
                         "incident begins",
                         json!({"name": planned.name, "what": planned.what, "time": shown(now)}),
                     );
-                    let spell = Spell {
-                        from: planned.from,
-                        until: planned.until,
-                        what: planned.what.clone(),
-                    };
-                    drop(self.keeper.order(Order::Incident(planned.name.clone(), spell)));
+                    let movie = self.withdrawals.get(&place);
+                    // One whose movie is to be chosen yet is noted with it.
+                    if movie.is_some() || !matches!(planned.deed, Deed::Takedown(_)) {
+                        drop(self.keeper.order(Order::Incident(planned.played(movie))));
+                    }
                 }
                 (true, false) => log("incident ends", json!({"name": planned.name, "time": shown(now)})),
                 _ => {}
@@ -603,10 +660,7 @@ impl Server {
         }
         let faults = present
             .iter()
-            .filter_map(|place| match &self.planned[*place].deed {
-                Deed::Api(fault) => Some(fault.clone()),
-                Deed::NoApi | Deed::Spike(_) | Deed::Odd(_) => None,
-            })
+            .filter_map(|place| self.planned[*place].api_fault().cloned())
             .collect();
         self.company.set_faults(faults);
         *running = present;
@@ -633,6 +687,85 @@ impl Server {
             }
         }
         None
+    }
+
+    /// Keeps the streams from everybody while an incident has them gone, and gives them back: the archive goes on meanwhile.
+    fn hold_stream(&mut self, running: &[usize]) -> Option<String> {
+        let gone = running
+            .iter()
+            .any(|place| self.planned[*place].deed == Deed::NoStream);
+        if let Some(relay) = &self.relay {
+            relay.hold(gone);
+        }
+        if gone {
+            self.close_broker();
+            return None;
+        }
+        let (Some(address), None, Some(options)) = (self.stream, &self.broker, &self.spec.broker) else {
+            return None;
+        };
+        let options = BrokerOptions {
+            listen: address,
+            ..options.clone()
+        };
+        match Broker::start(self.archive.clone(), &options, self.clock) {
+            Ok(broker) => {
+                self.broker = Some(broker);
+                None
+            }
+            Err(error) => Some(format!(
+                "the streams cannot be served again at {address}: {error}"
+            )),
+        }
+    }
+
+    fn close_broker(&mut self) {
+        if let Some(broker) = self.broker.take() {
+            // Clients that wait for lines hold up nobody but themselves.
+            let closing = std::thread::Builder::new().name("closing".to_owned());
+            drop(closing.spawn(move || drop(broker)));
+        }
+    }
+
+    /// Says which movies are withdrawn, by the API and to every team that wants to be told; which movie it is that all services
+    /// have recommended most, the keeper finds out.
+    fn hold_withdrawn(&mut self, running: &[usize], now: SimTime, asks_again: bool, log: Log<'_>) {
+        let mut present = Vec::new();
+        for place in running {
+            let planned = &self.planned[*place];
+            if !matches!(planned.deed, Deed::Takedown(_)) {
+                continue;
+            }
+            if let Some(chosen) = self.keeper.told.withdrawn(&planned.name)
+                && !self.withdrawals.contains_key(place)
+            {
+                self.withdrawals.insert(*place, chosen);
+            }
+            match self.withdrawals.get(place) {
+                Some(movie) => present.push(Withdrawn {
+                    movie: movie.clone(),
+                    since: shown(planned.from),
+                }),
+                None if asks_again => {
+                    drop(self.keeper.order(Order::Withdraw(planned.played(None), now)));
+                }
+                None => {}
+            }
+        }
+        if present == self.announced {
+            return;
+        }
+        for one in present.iter().filter(|one| !self.announced.contains(one)) {
+            log("withdrawn", json!({"movie": one.movie, "since": one.since}));
+            for (place, team) in self.teams.iter().enumerate() {
+                if let Some(path) = team.takedown_of(&one.movie) {
+                    let what = What::Tell(path);
+                    self.asker.ask(Question { team: place, what });
+                }
+            }
+        }
+        self.company.set_withdrawn(present.clone());
+        self.announced = present;
     }
 
     /// Sends what no client should, as often as the incidents that run say; what comes of it counts for nobody.
@@ -699,8 +832,15 @@ impl Server {
         }
     }
 
-    fn show(&self, lives: &[TeamLife], now: SimTime, step_s: f64, running: &[usize], fault: Option<String>) {
-        let mut faults: Vec<String> = fault.into_iter().collect();
+    fn show(
+        &self,
+        lives: &[TeamLife],
+        now: SimTime,
+        step_s: f64,
+        running: &[usize],
+        doors: [Option<String>; 2],
+    ) {
+        let mut faults: Vec<String> = doors.into_iter().flatten().collect();
         if let Some(fault) = self.keeper.told.fault() {
             faults.push(format!("store: {fault}"));
         }
@@ -728,7 +868,9 @@ impl Server {
             teams,
             running: running
                 .iter()
-                .map(|place| self.planned[*place].what.clone())
+                .map(|place| &self.planned[*place])
+                .filter(|planned| planned.is_announced())
+                .map(|planned| planned.what.clone())
                 .collect(),
             faults,
             store_saves: told.saves.load(Ordering::Relaxed),
@@ -739,6 +881,26 @@ impl Server {
         };
         *self.board.lock().unwrap_or_else(PoisonError::into_inner) = board;
     }
+}
+
+/// Returns the movies that incidents withdraw, as far as that is decided: by their file, or by what was noted when they began.
+fn withdrawals(planned: &[Planned], played: &[Played], world: &World) -> BTreeMap<usize, String> {
+    let mut known = BTreeMap::new();
+    for (place, planned) in planned.iter().enumerate() {
+        let Deed::Takedown(named) = planned.deed else {
+            continue;
+        };
+        let noted = played
+            .iter()
+            .find(|played| planned.is(played))
+            .and_then(|played| {
+                let truth: Value = serde_json::from_str(&played.truth).ok()?;
+                truth["movie"].as_str().map(str::to_owned)
+            });
+        let named = named.map(|index| world.movie(index).id.clone());
+        known.extend(named.or(noted).map(|movie| (place, movie)));
+    }
+    known
 }
 
 /// Tells when the stream of a team begins and ends to take nothing.
@@ -769,13 +931,14 @@ enum Every {
     Save,
     Reopen,
     Forget,
+    Withdraw,
     Model(u32),
     Checkpoint(u32),
 }
 
 /// When each of it was done last.
 #[derive(Debug, Default)]
-struct Due([Option<u64>; 6]);
+struct Due([Option<u64>; 7]);
 
 impl Due {
     fn is(&mut self, now_ns: u64, what: Every) -> bool {
@@ -784,6 +947,7 @@ impl Due {
             Every::Save => (1, SAVE_NS),
             Every::Reopen => (2, REOPEN_NS),
             Every::Forget => (3, FORGET_NS),
+            Every::Withdraw => (6, SAVE_NS),
             Every::Model(s) => (4, u64::from(s) * 1_000_000_000),
             Every::Checkpoint(s) => (5, u64::from(s) * 1_000_000_000),
         };

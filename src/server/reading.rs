@@ -2,41 +2,39 @@
 
 use std::sync::Arc;
 
+use super::planned::{Planned, spoil};
 use super::quirk::Pen;
 use crate::course::{Course, Quirk};
-use crate::event::{Event, Record, SimTime};
+use crate::event::{Event, Record};
+use crate::seed::Branch;
+use crate::trouble::Spoil;
 use crate::world::World;
 
-/// A stream that is read in its order.
+/// A stream that is read, in any order.
 #[derive(Debug)]
 pub struct Reading {
     quirks: Vec<Quirk>,
-    branch: crate::seed::Branch,
+    spoil: Spoil,
+    branch: Branch,
     world: Arc<World>,
-    about: SimTime,
 }
 
 impl Reading {
-    /// Reads a stream of a course from its beginning on.
-    pub fn new(course: &Course, world: &Arc<World>) -> Self {
-        Self::near(course, world, course.calendar.start)
-    }
-
-    /// Reads a stream of a course from an event of about that moment on.
-    pub fn near(course: &Course, world: &Arc<World>, about: SimTime) -> Self {
+    /// Reads streams of a course whose calendar has these incidents.
+    pub fn new(course: &Course, planned: &[Planned], world: &Arc<World>) -> Self {
+        let branch = course.key.branch("live");
         Self {
             quirks: course.calendar.quirks.clone(),
-            branch: course.key.branch("live"),
+            spoil: spoil(planned, &branch, world),
+            branch,
             world: Arc::clone(world),
-            about,
         }
     }
 
-    /// Reads one line, in the order of the stream; none where it is no request.
-    pub fn request(&mut self, seq: u64, line: &[u8]) -> Option<Record> {
-        let pen = Pen::new(&self.quirks, &self.branch, &self.world);
-        let record = pen.read(seq, line, self.about)?;
-        self.about = record.time;
+    /// Reads one line; none where it is no request.
+    pub fn request(&self, seq: u64, line: &[u8]) -> Option<Record> {
+        let pen = Pen::new(&self.quirks, &self.spoil, &self.branch, &self.world);
+        let record = pen.read(seq, line)?;
         matches!(record.event, Event::Recommend { .. }).then_some(record)
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct RelayView {
     pub(super) carried: Option<u64>,
     /// Events of the archive that the broker has not taken.
     pub(super) behind: u64,
+    /// Whether what is new is held back on purpose.
+    pub(super) held: bool,
     /// Why nothing is carried at the moment.
     pub(super) fault: Option<String>,
 }
@@ -44,14 +46,22 @@ pub struct Carried {
 #[derive(Debug)]
 pub(super) struct Relay {
     ending: Arc<AtomicBool>,
+    /// Whether what is new is held back.
+    held: Arc<AtomicBool>,
     views: Vec<Arc<Mutex<RelayView>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Relay {
-    pub(super) fn start(archive: &Archive, carried: &[Carried], clock: Clock) -> std::io::Result<Self> {
+    pub(super) fn start(
+        archive: &Archive,
+        carried: &[Carried],
+        is_held: bool,
+        clock: Clock,
+    ) -> std::io::Result<Self> {
         let mut relay = Self {
             ending: Arc::new(AtomicBool::new(false)),
+            held: Arc::new(AtomicBool::new(is_held)),
             views: Vec::new(),
             threads: Vec::new(),
         };
@@ -66,6 +76,7 @@ impl Relay {
                 to: to.clone(),
                 clock,
                 ending: Arc::clone(&relay.ending),
+                held: Arc::clone(&relay.held),
                 view: Arc::clone(&view),
             };
             relay.views.push(view);
@@ -75,6 +86,11 @@ impl Relay {
             relay.threads.push(thread);
         }
         Ok(relay)
+    }
+
+    /// Holds back what is new, or carries it on again.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.held.store(is_held, Ordering::Relaxed);
     }
 
     pub(super) fn views(&self) -> Vec<RelayView> {
@@ -102,6 +118,7 @@ struct Carrier {
     to: Place,
     clock: Clock,
     ending: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
     view: Arc<Mutex<RelayView>>,
 }
 
@@ -136,6 +153,15 @@ impl Carrier {
         let mut page = Page::default();
         loop {
             self.tell(publisher.as_ref(), &mut reader)?;
+            let is_held = self.held.load(Ordering::Relaxed);
+            locked(&self.view).held = is_held;
+            if is_held {
+                if self.ends() {
+                    return Ok(());
+                }
+                self.clock.sleep(WAIT);
+                continue;
+            }
             let Some(count) = self.insist(|| reader.read(&mut page, WAIT))? else {
                 return Ok(());
             };
@@ -248,7 +274,7 @@ mod tests {
                 topic: self.topic.clone(),
                 to,
             };
-            Relay::start(&self.from, &[carried], self.clock).unwrap()
+            Relay::start(&self.from, &[carried], false, self.clock).unwrap()
         }
 
         fn until(&self, relay: &Relay, what: &str, is: impl Fn(&RelayView) -> bool) {
@@ -309,6 +335,23 @@ mod tests {
         ground.until(&relay, "all", |view| {
             view.carried == Some(10) && view.fault.is_none()
         });
+    }
+
+    #[test]
+    fn what_is_held_back_is_carried_once_it_is_let_go() {
+        let ground = Ground::new();
+        ground.write(&ground.from, 0..10);
+        let relay = ground.start();
+        ground.until(&relay, "all", |view| view.carried == Some(10));
+        relay.hold(true);
+        ground.until(&relay, "it is held", |view| view.held);
+        ground.write(&ground.from, 10..30);
+        ground.until(&relay, "it is behind", |view| {
+            view.behind == 20 && view.fault.is_none()
+        });
+        assert_eq!(ground.carried().len(), 10);
+        relay.hold(false);
+        ground.until(&relay, "all", |view| view.carried == Some(30) && view.behind == 0);
     }
 
     #[test]

@@ -19,9 +19,10 @@ use super::quirk::Pen;
 use super::time::Hours;
 use crate::event::{Event, MAX_LINE, Record, SimTime};
 use crate::exchange::Outcome;
-use crate::sim::{Crowd, Person, Scene, Todo, Told};
+use crate::sim::{Crowd, Person, Scene, Todo, Told, Viewing};
 use crate::store::{Checkpoint, Save};
 use crate::stream::{At, Page, Publisher, Reader, StreamError};
+use crate::trouble::Onslaught;
 use crate::world::{MovieIndex, UserId, World};
 
 /// The seconds that are played at most in one go, so that every team gets its turn.
@@ -58,6 +59,7 @@ pub(super) struct Answer {
 pub(super) struct Stage<'s> {
     pub(super) scene: Scene<'s>,
     pub(super) pen: &'s Pen<'s>,
+    pub(super) onslaughts: &'s [Onslaught],
     pub(super) factor: f64,
     pub(super) deadline_ms: u64,
     pub(super) world: &'s World,
@@ -159,9 +161,7 @@ impl TeamLife {
         while past.seq().is_some_and(|seq| seq < checkpoint.seq) {
             if let Some((seq, line)) = past.next(reader)?
                 && seq >= counted
-                && let Some(record) = stage
-                    .pen
-                    .read(seq, &line, SimTime::from_seconds(self.next_second))
+                && let Some(record) = stage.pen.read(seq, &line)
             {
                 self.count(seq, record);
             }
@@ -180,12 +180,11 @@ impl TeamLife {
         hours: &mut Hours,
     ) -> Result<Resumed, StreamError> {
         let mut compared = 0;
-        let mut told = Vec::new();
         let mut line = Vec::new();
         while past.seq().is_some() {
             let second = self.next_second;
             while let Some((seq, there)) = past.peek() {
-                let record = stage.pen.read(*seq, there, SimTime::from_seconds(second));
+                let record = stage.pen.read(*seq, there);
                 let Some(record) = record.filter(|record| {
                     matches!(record.event, Event::Recommend { .. }) && record.time.seconds() == second
                 }) else {
@@ -198,17 +197,15 @@ impl TeamLife {
                     self.count(seq, record);
                 }
             }
-            told.clear();
-            let arrivals = hours.at(stage, second);
-            self.crowd.second(&stage.scene, second, arrivals, &mut told);
-            self.next_second += 1;
-            let mut seq = past.last();
-            for told in told.drain(..) {
-                let Told::Line(user, event) = told else { continue };
+            let told = self.second(stage, hours);
+            let first = past.last();
+            let lines: Vec<(Record, Vec<u8>)> = told
+                .into_iter()
+                .flat_map(|told| self.lines(told, second, stage))
+                .collect();
+            for (seq, (record, text)) in (first..).zip(lines) {
                 line.clear();
-                stage
-                    .pen
-                    .write(seq, SimTime::from_seconds(second), user, event, &mut line);
+                stage.pen.write(seq, &record, &text, &mut line);
                 match past.peek() {
                     None => self.pending.push_back(line.clone()),
                     Some((_, there)) if *there == line => {
@@ -221,7 +218,6 @@ impl TeamLife {
                         return Ok(Resumed::Apart { seq: apart });
                     }
                 }
-                seq += 1;
             }
         }
         Ok(Resumed::Whole { compared })
@@ -248,11 +244,10 @@ impl TeamLife {
     ) -> Result<(), StreamError> {
         self.pending.clear();
         while let Some((seq, line)) = past.next(reader)? {
-            let about = SimTime::from_seconds(self.next_second);
-            let Some(record) = stage.pen.read(seq, &line, about) else {
+            let Some(record) = stage.pen.read(seq, &line) else {
                 continue;
             };
-            self.next_second = self.next_second.max(record.time.seconds() + 1);
+            self.next_second = self.next_second.max(stage.pen.time(&record).seconds() + 1);
             if matches!(record.event, Event::Recommend { .. }) {
                 self.hear(&record, stage);
                 if seq >= counted {
@@ -276,14 +271,51 @@ impl TeamLife {
 
     /// Goes to a second without telling what happens until then, as after a stop that is too long to be made up for.
     pub(super) fn pass_to(&mut self, second: i64, stage: &Stage<'_>, hours: &mut Hours) {
-        let mut told = Vec::new();
         while self.next_second < second {
-            let arrivals = hours.at(stage, self.next_second);
-            self.crowd
-                .second(&stage.scene, self.next_second, arrivals, &mut told);
-            told.clear();
-            self.next_second += 1;
+            drop(self.second(stage, hours));
         }
+    }
+
+    /// Plays the next second, and returns what is told of it.
+    fn second(&mut self, stage: &Stage<'_>, hours: &mut Hours) -> Vec<Told> {
+        let second = self.next_second;
+        let mut told = Vec::new();
+        for onslaught in stage.onslaughts {
+            let begun = |viewing: &&Viewing| viewing.at.seconds() == second;
+            let first = onslaught
+                .viewings
+                .partition_point(|viewing| viewing.at.seconds() < second);
+            for viewing in onslaught.viewings[first..].iter().take_while(begun) {
+                self.crowd.begin(stage.world, second, viewing, &mut told);
+            }
+        }
+        let arrivals = hours.at(stage, second);
+        self.crowd.second(&stage.scene, second, arrivals, &mut told);
+        self.next_second += 1;
+        told
+    }
+
+    /// Returns the lines that the stream has of something that is told in a second, as records and texts that get their
+    /// numbers yet; one that is to be late is held back.
+    fn lines(&mut self, told: Told, second: i64, stage: &Stage<'_>) -> Vec<(Record, Vec<u8>)> {
+        let (record, was_held) = match told {
+            Told::Line(user, event) => {
+                let time = SimTime::from_seconds(second);
+                let user = user.0;
+                (Record { time, user, event }, false)
+            }
+            Told::Late(record) => (record, true),
+            Told::Ask(_) | Told::Looked { .. } => return Vec::new(),
+        };
+        let Some(written) = stage.pen.fate(&record) else {
+            return Vec::new();
+        };
+        if let Some(due) = written.due.filter(|_| !was_held) {
+            self.crowd.hold(due.seconds(), record);
+            return Vec::new();
+        }
+        let copies = if written.is_doubled { 2 } else { 1 };
+        vec![(record, written.text); copies]
     }
 
     /// Plays to a second, hands the lines to the stream, and returns who asks for recommendations, with the second.
@@ -296,7 +328,6 @@ impl TeamLife {
     ) -> Vec<(i64, UserId)> {
         let mut asks = Vec::new();
         self.hand_on(stamp_ms);
-        let mut told = Vec::new();
         let last = until.min(self.next_second + MOST_SECONDS);
         while self.next_second < last
             && self.pending.len() < MOST_PENDING
@@ -304,17 +335,14 @@ impl TeamLife {
         {
             let second = self.next_second;
             self.tell_answers(second, stage);
-            told.clear();
-            let arrivals = hours.at(stage, second);
-            self.crowd.second(&stage.scene, second, arrivals, &mut told);
-            self.next_second += 1;
-            for told in told.drain(..) {
+            for told in self.second(stage, hours) {
                 match told {
-                    Told::Line(user, event) => {
-                        let mut line = Vec::with_capacity(96);
-                        let time = SimTime::from_seconds(second);
-                        stage.pen.write(self.seq_to_come(), time, user, event, &mut line);
-                        self.pending.push_back(line);
+                    Told::Line(..) | Told::Late(_) => {
+                        for (record, text) in self.lines(told, second, stage) {
+                            let mut line = Vec::with_capacity(96);
+                            stage.pen.write(self.seq_to_come(), &record, &text, &mut line);
+                            self.pending.push_back(line);
+                        }
                     }
                     Told::Ask(user) => asks.push((second, user)),
                     Told::Looked { took } => self.view.looked(took),
@@ -358,13 +386,9 @@ impl TeamLife {
             };
             let seq = self.seq_to_come();
             let mut line = Vec::with_capacity(400);
-            stage.pen.write(
-                seq,
-                record.time,
-                UserId(record.user),
-                record.event.clone(),
-                &mut line,
-            );
+            // A request is never lost.
+            let text = stage.pen.fate(&record).unwrap_or_default().text;
+            stage.pen.write(seq, &record, &text, &mut line);
             line.truncate(MAX_LINE);
             self.pending.push_back(line);
             self.hear(&record, stage);

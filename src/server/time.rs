@@ -1,6 +1,6 @@
 //! Company time: how it goes on from the clock of this machine, and who sits down in each of its hours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::team::Stage;
@@ -35,6 +35,8 @@ pub(super) struct Hours {
     known: BTreeMap<Key, Arc<Vec<Arrival>>>,
     /// Factors on top of the usual one, by span: more viewers than usual.
     pub(super) spikes: Vec<(SimTime, SimTime, f64)>,
+    /// Whose numbers others have, by span: they do nothing of their own then.
+    pub(super) taken: Vec<(SimTime, SimTime, BTreeSet<u32>)>,
     current: Option<(Key, Arc<Vec<Arrival>>)>,
 }
 
@@ -58,9 +60,15 @@ impl Hours {
             return Arc::clone(all);
         }
         let begin = SimTime::from_seconds(key.0);
-        let all = self.with_spikes(key.0, &|factor| {
+        let mut all = self.with_spikes(key.0, &|factor| {
             arrivals(stage.world, stage.scene.branch, begin, stage.factor * factor)
         });
+        for (from, until, taken) in &self.taken {
+            all.retain(|arrival| {
+                let at = SimTime::from_seconds(arrival.second);
+                at < *from || *until <= at || !taken.contains(&arrival.user.0)
+            });
+        }
         while self.known.len() >= KEPT {
             self.known.pop_first();
         }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::life::{Chain, busyness, poisson};
 use super::reaction::pulls;
-use super::viewer::{MnlViewer, Occasion, ViewerModel};
-use crate::event::{Event, SimTime};
+use super::viewer::{MnlViewer, Occasion, ViewerModel, Viewing};
+use crate::event::{Event, Record, SimTime};
 use crate::seed::{Branch, Draws};
 use crate::world::{GENRES, MovieIndex, Profile, UserId, World};
 
@@ -81,6 +81,8 @@ pub fn arrivals(world: &World, branch: &Branch, hour: SimTime, factor: f64) -> V
 pub enum Told {
     /// A line for the stream.
     Line(UserId, Event),
+    /// A line that was held back until now.
+    Late(Record),
     /// A viewer asks for recommendations.
     Ask(UserId),
     /// A viewer looked at the list of the service, and took something or not.
@@ -134,6 +136,15 @@ pub enum Todo {
         movie: u32,
         /// The stars.
         stars: u8,
+    },
+    /// A line is told that was held back.
+    Late {
+        /// Of whom.
+        user: u32,
+        /// When it happened, in microseconds.
+        at_us: i64,
+        /// What.
+        event: Event,
     },
 }
 
@@ -223,8 +234,30 @@ impl Crowd {
                     let stars = u32::from(stars);
                     told.push(Told::Line(UserId(user), Event::Rate { movie: id, stars }));
                 }
+                Todo::Late { user, at_us, event } => told.push(Told::Late(Record {
+                    time: SimTime(at_us),
+                    user,
+                    event,
+                })),
             }
         }
+    }
+
+    /// Holds a line back until a second that is still to be played.
+    pub fn hold(&mut self, until: i64, record: Record) {
+        let late = Todo::Late {
+            user: record.user,
+            at_us: record.time.0,
+            event: record.event,
+        };
+        self.note(until, late);
+    }
+
+    /// Lets an account begin to watch in a second that is played, whatever anybody was shown.
+    pub fn begin(&mut self, world: &World, second: i64, viewing: &Viewing, told: &mut Vec<Told>) {
+        let (user, movie) = (viewing.user.0, viewing.movie.0);
+        told.push(watch(world, user, movie, 0));
+        self.go_on(second, (user, movie), (0, viewing.minutes), viewing.stars);
     }
 
     fn arrive(&mut self, scene: &Scene<'_>, second: i64, user: UserId, told: &mut Vec<Told>) {

@@ -38,7 +38,7 @@ const FORGOTTEN: &str = "forgotten_before_us";
 /// The steps that lead to the schema, in order. A step that has been released is never changed; what is new goes behind it.
 ///
 /// `BLOB` becomes `BYTEA` for PostgreSQL; all else is understood by both.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
 CREATE TABLE team (number BIGINT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE asked (
     team BIGINT NOT NULL, minute BIGINT NOT NULL, first_seq BIGINT NOT NULL,
@@ -54,6 +54,8 @@ CREATE TABLE checkpoint (
     setup TEXT NOT NULL, agenda BLOB NOT NULL);
 CREATE TABLE person (team BIGINT NOT NULL, member BIGINT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (team, member));
 CREATE TABLE note (name TEXT PRIMARY KEY, told TEXT NOT NULL);
+", "
+ALTER TABLE incident ADD COLUMN truth TEXT NOT NULL DEFAULT '{}';
 "];
 
 /// What is saved of one team at once, or not at all.
@@ -99,6 +101,17 @@ pub struct Spell {
     pub until: SimTime,
     /// What it was.
     pub what: String,
+}
+
+/// An incident of the calendar that was run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Played {
+    /// Its milestone and name, as `m4/withdrawn`.
+    pub name: String,
+    /// When, and what it was.
+    pub spell: Spell,
+    /// What is true of it, as a JSON object; `{}` where an earlier version has noted it.
+    pub truth: String,
 }
 
 /// The store: SQLite in a file, or PostgreSQL.
@@ -287,6 +300,15 @@ impl Store {
             .collect())
     }
 
+    /// Returns the last minute since 1970 in which any team was asked, as far as that is saved.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn last_minute(&mut self) -> Result<Option<i64>, StoreError> {
+        let rows = self.back.query("SELECT MAX(minute), COUNT(*) FROM asked", &[])?;
+        Ok(rows.first().filter(|row| int(row, 1) > 0).map(|row| int(row, 0)))
+    }
+
     /// Returns the models that a team's service was seen to have, in order of time.
     ///
     /// # Errors
@@ -325,18 +347,20 @@ impl Store {
         self.spells("SELECT from_us, until_us, why FROM outage ORDER BY from_us")
     }
 
-    /// Notes that an incident of the calendar was run.
+    /// Notes that an incident of the calendar is run; what is noted again takes the place of what was.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn add_incident(&mut self, name: &str, spell: &Spell) -> Result<(), StoreError> {
+    pub fn add_incident(&mut self, played: &Played) -> Result<(), StoreError> {
         self.back.run(
-            "INSERT INTO incident VALUES ($1, $2, $3, $4) ON CONFLICT (name, from_us) DO UPDATE SET until_us = excluded.until_us",
+            "INSERT INTO incident (name, from_us, until_us, what, truth) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (name, from_us) DO UPDATE SET until_us = excluded.until_us, what = excluded.what, truth = excluded.truth",
             &[
-                Value::Text(name.to_owned()),
-                Value::Int(spell.from.0),
-                Value::Int(spell.until.0),
-                Value::Text(spell.what.clone()),
+                Value::Text(played.name.clone()),
+                Value::Int(played.spell.from.0),
+                Value::Int(played.spell.until.0),
+                Value::Text(played.spell.what.clone()),
+                Value::Text(played.truth.clone()),
             ],
         )
     }
@@ -345,8 +369,23 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn incidents(&mut self) -> Result<Vec<Spell>, StoreError> {
-        self.spells("SELECT from_us, until_us, name FROM incident ORDER BY from_us, name")
+    pub fn incidents(&mut self) -> Result<Vec<Played>, StoreError> {
+        let rows = self.back.query(
+            "SELECT name, from_us, until_us, what, truth FROM incident ORDER BY from_us, name",
+            &[],
+        )?;
+        Ok(rows
+            .iter()
+            .map(|row| Played {
+                name: text(row, 0).to_owned(),
+                spell: Spell {
+                    from: SimTime(int(row, 1)),
+                    until: SimTime(int(row, 2)),
+                    what: text(row, 3).to_owned(),
+                },
+                truth: text(row, 4).to_owned(),
+            })
+            .collect())
     }
 
     fn spells(&mut self, query: &str) -> Result<Vec<Spell>, StoreError> {

@@ -71,6 +71,7 @@ fn holds(reopen: &dyn Fn() -> Store) {
     assert_eq!((store.counted(3).unwrap(), store.counted(4).unwrap()), (20, 0));
     let minutes = store.minutes(3, all()).unwrap();
     assert_eq!(minutes, [[1, 2, 2, 213, 108], [2, 2, 2, 221, 112]]);
+    assert_eq!(store.last_minute().unwrap(), Some(2));
 
     let checkpoint = |seq: u64, people: &[(u32, u8)], anew: bool| Save {
         checkpoint: Some(Checkpoint {
@@ -110,8 +111,14 @@ fn holds(reopen: &dyn Fn() -> Store) {
     store.add_outage(&spell(20)).unwrap();
     store.add_outage(&spell(30)).unwrap();
     assert_eq!(store.outages().unwrap(), [spell(30)]);
-    store.add_incident("api", &spell(40)).unwrap();
-    assert_eq!(store.incidents().unwrap()[0].what, "api");
+    let played = |until: i64, truth: &str| Played {
+        name: "m3/api".to_owned(),
+        spell: spell(until),
+        truth: truth.to_owned(),
+    };
+    store.add_incident(&played(40, "{}")).unwrap();
+    store.add_incident(&played(50, "{\"kind\": \"drift\"}")).unwrap();
+    assert_eq!(store.incidents().unwrap(), [played(50, "{\"kind\": \"drift\"}")]);
     store.set_note("x", "1").unwrap();
     store.set_note("x", "2").unwrap();
     assert_eq!(store.note("x").unwrap().as_deref(), Some("2"));

@@ -45,6 +45,8 @@ pub enum What {
     Odd(String),
     /// Any page, of which the beginning is wanted.
     Page(String),
+    /// A page by which the team is told something; that it is there is all that is wanted.
+    Tell(String),
 }
 
 /// One question.
@@ -203,13 +205,13 @@ async fn one(shared: Rc<Shared>, question: Question, at_ns: u64) {
     let left = Duration::from_nanos(deadline_ns.saturating_sub(spent));
     let path = match &question.what {
         What::Recommend(user) => format!("/recommend/{user}"),
-        What::Odd(path) | What::Page(path) => path.clone(),
+        What::Odd(path) | What::Page(path) | What::Tell(path) => path.clone(),
     };
     let answered = tokio::time::timeout(left, send(&shared, question.team, &path)).await;
     let now_ns = shared.clock.elapsed_ns();
     let ended = match answered {
         Ok(Ok((status, body))) => {
-            let is_page = matches!(question.what, What::Page(_));
+            let is_page = matches!(question.what, What::Page(_) | What::Tell(_));
             let page = (is_page && status == 200).then(|| printable(&body, PAGE));
             let late = now_ns.saturating_sub(at_ns) > deadline_ns;
             let outcome = if late {

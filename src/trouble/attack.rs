@@ -143,7 +143,13 @@ impl Attack {
         for (number, account) in accounts.iter().enumerate() {
             let mut draws = branch.branch("profiles").at(number as u64);
             let begins = (draws.unit() * self.burst_hours * 3600.0) as i64;
-            let begins = begins.min((window.seconds() - DAY_S).max(0));
+            // A last day is left for what an account does; where there is no day, half of what there is.
+            let left = if window.seconds() < DAY_S {
+                window.seconds() / 2
+            } else {
+                DAY_S
+            };
+            let begins = begins.min(window.seconds() - left);
             let profile = match self.model {
                 Model::Copied => copied(scene, window, begins, target, &mut draws),
                 Model::Blended => blended(scene, window, begins, target, &mut draws),

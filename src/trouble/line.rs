@@ -1,98 +1,18 @@
-//! Faults of the data: lines that are lost, doubled, late, or not what they should be.
-//!
-//! A line's fate is drawn at the hash of its text, so that it does not depend on how the log is cut into pieces.
+//! A log's lines on their way through the faults of a plan, and the count of what these did.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
+use super::fate::{Fault, Written, fnv};
 use super::group::Group;
 use super::truth::{FaultFacts, Power, Truth, of_fault, strengths};
 use super::{Kind, Plan, Window};
-use crate::event::{Event, Record, SimTime};
-use crate::seed::{Branch, Draws};
-use crate::world::{Profile, UserId, World};
-
-/// A fault of the data.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fault {
-    /// The order or the form of a line's fields changes.
-    SchemaChange(Order),
-    /// Lines are lost: of a group, of some hours of the day, or of both.
-    Missing {
-        /// The share of the concerned lines that is lost.
-        share: f64,
-        /// Whose lines; everybody's if none.
-        group: Option<Group>,
-        /// From which hour of the day to before which; all day if none.
-        hours: Option<(u8, u8)>,
-    },
-    /// Lines are written twice.
-    Duplicates {
-        /// The share of lines.
-        share: f64,
-    },
-    /// Ratings above the scale, users above the company's largest number.
-    OutOfRange {
-        /// The share of lines.
-        share: f64,
-    },
-    /// The minute of watch lines is told in seconds.
-    UnitChange,
-    /// A random character gets into a line, mostly a blank.
-    RandomCharacter {
-        /// The share of lines.
-        share: f64,
-    },
-    /// The clocks of some users' devices are off.
-    ClockSkew {
-        /// The share of users.
-        share: f64,
-        /// By how many seconds.
-        seconds: i64,
-    },
-    /// Lines are written later than they happened.
-    LateEvents {
-        /// The share of lines.
-        share: f64,
-        /// The longest delay.
-        seconds: i64,
-    },
-}
-
-/// The form of a line after a change of the schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// User before time: `362500,2023-02-08T02:29:01,GET ...`.
-    UserFirst,
-    /// Semicolons between the fields: `2023-02-08T02:29:01;362500;GET ...`.
-    Semicolons,
-    /// The request's path without its verb: `2023-02-08T02:29:01,362500,/data/m/...`.
-    NoVerb,
-}
+use crate::event::{Record, SimTime};
+use crate::seed::Branch;
+use crate::world::{Profile, World};
 
 /// The most line numbers that an answer key lists for one trouble; where there are more, the rule and the count must do.
 const MOST_LISTED: usize = 20_000;
-/// The longest delay of a line: what is held back until then is all the memory that this module takes.
-pub(super) const MOST_LATE_S: i64 = 6 * 3600;
-/// The share of blanks among random characters.
-const BLANKS: f64 = 0.7;
-
-impl Fault {
-    /// Returns the name of course files and answer keys.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::SchemaChange(_) => "schema_change",
-            Self::Missing { .. } => "missing",
-            Self::Duplicates { .. } => "duplicates",
-            Self::OutOfRange { .. } => "out_of_range",
-            Self::UnitChange => "unit_change",
-            Self::RandomCharacter { .. } => "random_character",
-            Self::ClockSkew { .. } => "clock_skew",
-            Self::LateEvents { .. } => "late_events",
-        }
-    }
-}
-
 /// A log's lines on their way through the faults of a plan.
 ///
 /// Lines go in through [`LineFaults::push`] in order; [`LineFaults::finish`] lets out what is still held back.
@@ -201,18 +121,19 @@ impl<'a> LineFaults<'a> {
         let Some(draft) = self.draft(line, record) else {
             return;
         };
-        if let Some(due) = draft.due {
-            self.held.push(Reverse((due, self.came, draft.text, draft.marks)));
+        let text = draft.written.text;
+        if let Some(due) = draft.written.due {
+            self.held.push(Reverse((due, self.came, text, draft.marks)));
             return;
         }
         match draft.doubled {
             // The first of the two is as it should be: the second is what the trouble added.
             Some(by) => {
                 let others: Vec<usize> = draft.marks.iter().copied().filter(|mark| *mark != by).collect();
-                self.write(&draft.text, &others, out);
-                self.write(&draft.text, &draft.marks, out);
+                self.write(&text, &others, out);
+                self.write(&text, &draft.marks, out);
             }
-            None => self.write(&draft.text, &draft.marks, out),
+            None => self.write(&text, &draft.marks, out),
         }
     }
 
@@ -251,7 +172,7 @@ impl<'a> LineFaults<'a> {
         let (time, user, hash) = (record.time, record.user, fnv(line));
         let original = record.clone();
         let mut marks = Vec::new();
-        let mut written: Vec<(usize, Fault)> = Vec::new();
+        let mut written: Vec<usize> = Vec::new();
         for place in 0..self.active.len() {
             let active = &mut self.active[place];
             if !active.window.holds(time) {
@@ -259,48 +180,22 @@ impl<'a> LineFaults<'a> {
             }
             active.in_window += 1;
             active.all_users.insert(user);
-            let mut draws = active.branch.at(hash);
-            let mut mark = |concerned: bool, hit: bool| {
-                active.concerned += u64::from(concerned);
-                if concerned && hit {
-                    active.altered += 1;
-                    active.users.insert(user);
-                    marks.push(place);
+            if active.fault.is_of_writing() {
+                written.push(place);
+                continue;
+            }
+            let known = (self.world, self.users);
+            let (concerned, hit) = active
+                .fault
+                .tell(&active.branch, (hash, time), &mut record, known);
+            active.concerned += u64::from(concerned);
+            if hit {
+                active.altered += 1;
+                active.users.insert(user);
+                marks.push(place);
+                if matches!(active.fault, Fault::Missing { .. }) {
+                    return None;
                 }
-                concerned && hit
-            };
-            match active.fault {
-                Fault::Missing { share, group, hours } => {
-                    let hour = time.seconds().div_euclid(3600).rem_euclid(24) as u8;
-                    let concerned = group
-                        .is_none_or(|group| self.world.is_some_and(|world| group.holds(world, UserId(user))))
-                        && hours.is_none_or(|(from, until)| within(hour, from, until));
-                    if mark(concerned, draws.chance(share)) {
-                        return None;
-                    }
-                }
-                Fault::OutOfRange { share } => {
-                    if mark(true, draws.chance(share)) {
-                        push_out(&mut record, self.users, &mut draws);
-                    }
-                }
-                Fault::UnitChange => {
-                    // Minute 0 is second 0: such a line looks the same.
-                    if let Event::Watch { minute, .. } = &mut record.event {
-                        let told = *minute * 60;
-                        mark(true, told != *minute);
-                        *minute = told;
-                    }
-                }
-                Fault::ClockSkew { share, seconds } => {
-                    if mark(true, active.branch.at(u64::from(user)).chance(share)) {
-                        record.time = record.time.plus_seconds(seconds);
-                    }
-                }
-                Fault::SchemaChange(_)
-                | Fault::Duplicates { .. }
-                | Fault::RandomCharacter { .. }
-                | Fault::LateEvents { .. } => written.push((place, active.fault)),
             }
         }
         let mut text = line.to_vec();
@@ -309,63 +204,31 @@ impl<'a> LineFaults<'a> {
             record.print(self.profile, &mut text);
         }
         let mut draft = Draft {
-            text,
+            written: Written::new(text),
             marks,
-            due: None,
             doubled: None,
         };
-        for (place, fault) in written {
-            self.rewrite(place, fault, hash, time, &mut draft);
+        for place in written {
+            let active = &mut self.active[place];
+            let was_doubled = draft.written.is_doubled;
+            let hit = active.fault.write(&active.branch, hash, time, &mut draft.written);
+            if draft.written.is_doubled && !was_doubled {
+                draft.doubled = Some(place);
+            }
+            active.concerned += 1;
+            if hit {
+                active.altered += 1;
+                draft.marks.push(place);
+            }
         }
         Some(draft)
-    }
-
-    fn rewrite(&mut self, place: usize, fault: Fault, hash: u64, time: SimTime, draft: &mut Draft) {
-        let active = &mut self.active[place];
-        let mut draws = active.branch.at(hash);
-        let hit = match fault {
-            Fault::SchemaChange(order) => reorder(order, &mut draft.text),
-            Fault::RandomCharacter { share } => {
-                let hit = draws.chance(share);
-                if hit {
-                    insert_character(&mut draft.text, &mut draws);
-                }
-                hit
-            }
-            Fault::Duplicates { share } => {
-                let hit = draws.chance(share) && draft.due.is_none();
-                if hit {
-                    draft.doubled = Some(place);
-                }
-                hit
-            }
-            Fault::LateEvents { share, seconds } => {
-                let hit = draws.chance(share) && draft.doubled.is_none();
-                if hit {
-                    let most = seconds.clamp(1, MOST_LATE_S);
-                    // Half the longest delay at least: a second late is late nowhere.
-                    let delay = most / 2 + draws.below((most - most / 2) as u64 + 1) as i64;
-                    draft.due = Some(time.plus_seconds(delay.max(1)));
-                }
-                hit
-            }
-            Fault::Missing { .. }
-            | Fault::OutOfRange { .. }
-            | Fault::UnitChange
-            | Fault::ClockSkew { .. } => false,
-        };
-        active.concerned += 1;
-        if hit {
-            active.altered += 1;
-            draft.marks.push(place);
-        }
     }
 }
 
 struct Draft {
-    text: Vec<u8>,
+    written: Written,
     marks: Vec<usize>,
-    due: Option<SimTime>,
+    /// The fault that doubled it.
     doubled: Option<usize>,
 }
 
@@ -456,74 +319,4 @@ impl Active<'_> {
             ),
         }
     }
-}
-
-impl Order {
-    pub(super) const WORDS: [(&'static str, Self); 3] = [
-        ("user_first", Self::UserFirst),
-        ("semicolons", Self::Semicolons),
-        ("no_verb", Self::NoVerb),
-    ];
-
-    fn name(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, order)| *order == self)
-            .map_or("", |(name, _)| name)
-    }
-}
-
-/// Tells whether an hour lies in a span that may go over midnight.
-fn within(hour: u8, from: u8, until: u8) -> bool {
-    if from <= until {
-        (from..until).contains(&hour)
-    } else {
-        hour >= from || hour < until
-    }
-}
-
-/// Puts a value of a line outside of its range: the stars of a rating, the user of anything else.
-fn push_out(record: &mut Record, users: u32, draws: &mut Draws) {
-    if let Event::Rate { stars, .. } = &mut record.event {
-        *stars += 10;
-    } else {
-        record.user = users + 1 + draws.below(u64::from(users)) as u32;
-    }
-}
-
-/// Rewrites a line's fields; false where the line has nothing to rewrite.
-fn reorder(order: Order, text: &mut Vec<u8>) -> bool {
-    let mut fields = text.splitn(3, |byte| *byte == b',');
-    let (Some(time), Some(user), Some(what)) = (fields.next(), fields.next(), fields.next()) else {
-        return false;
-    };
-    let new = match order {
-        Order::UserFirst => [user, b",", time, b",", what].concat(),
-        Order::Semicolons => [time, b";", user, b";", what].concat(),
-        Order::NoVerb => {
-            let Some(path) = what.strip_prefix(b"GET ") else {
-                return false;
-            };
-            [time, b",", user, b",", path].concat()
-        }
-    };
-    *text = new;
-    true
-}
-
-fn insert_character(text: &mut Vec<u8>, draws: &mut Draws) {
-    let place = draws.below(text.len() as u64 + 1) as usize;
-    let character = if draws.chance(BLANKS) {
-        b' '
-    } else {
-        b'!' + draws.below(94) as u8
-    };
-    text.insert(place, character);
-}
-
-/// The hash of a line (Fowler, Noll and Vo, 1a, 64 bits).
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -1,6 +1,6 @@
 //! The `[[trouble]]` tables of a course file.
 
-use super::line::MOST_LATE_S;
+use super::fate::MOST_LATE_S;
 use super::{
     Accounts, Attack, Bots, Fault, Goal, Group, GroupBias, Kind, Model, Order, Plan, Size, Trouble,
     Unsuitable,

@@ -114,6 +114,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "event",
             "exchange",
             "sim",
+            "coursefile",
+            "trouble",
             "incident",
             "stream",
             "telemetry",
@@ -122,6 +124,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "company",
             "course",
             "store",
+            "window",
         ],
     ),
     (

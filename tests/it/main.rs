@@ -6,6 +6,7 @@ mod alike;
 mod assignments;
 mod attacks;
 mod broker;
+mod calendar;
 mod classroom;
 mod company;
 mod containers;

@@ -39,28 +39,37 @@ impl Drop for Running {
 pub(super) struct Ground {
     pub(super) dir: tempfile::TempDir,
     pub(super) course: Course,
-    world: Arc<World>,
+    pub(super) world: Arc<World>,
     _service: Running,
 }
 
+/// What is odd about the stream of most tests.
+const QUIRKS: &str =
+    "[[quirk]]\nkind = 'inserted'\nshare = 0.02\n[[quirk]]\nkind = 'implausible'\nshare = 0.01\n";
+/// From an hour before it opens until long after it is closed.
+const ALWAYS: &str = "from = '2026-09-01T19:00'\nuntil = '2026-10-01'\n";
+
 impl Ground {
     pub(super) fn new() -> Self {
+        let down = format!("[[incident]]\nname = 'down'\nkind = 'api_outage'\nhow = 'error'\n{ALWAYS}");
+        let nonsense = format!("[[incident]]\nname = 'nonsense'\nkind = 'bad_requests'\nrate = 5\n{ALWAYS}");
+        Self::with(12, QUIRKS, &(down + &nonsense))
+    }
+
+    /// As many requests a second, quirks and incidents as a test wants.
+    pub(super) fn with(requests_per_s: u32, quirks: &str, incidents: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (there, gone) = (free(), free());
         let text = format!(
             "schema = 'reelworld/course/v1'\nname = 'Small & <quick>'\n[world]\nusers = 3000\nmovies = 200\n\
-             [live]\nrequests_per_s = 12\ncheckpoint_s = 2\nmodel_s = 1\n\
-             [calendar]\ntimezone = 'America/New_York'\nstart = '2026-08-31'\n\
-             [[quirk]]\nkind = 'inserted'\nshare = 0.02\n[[quirk]]\nkind = 'implausible'\nshare = 0.01\n\
-             [[team]]\nname = 'owls'\naddress = '{there}'\nmodel_path = '/recommend/1'\n\
+             [live]\nrequests_per_s = {requests_per_s}\ncheckpoint_s = 2\nmodel_s = 1\n\
+             [calendar]\ntimezone = 'America/New_York'\nstart = '2026-08-31'\n{quirks}\
+             [[team]]\nname = 'owls'\naddress = '{there}'\nmodel_path = '/recommend/1'\ntakedown = '/takedown/{{movie}}'\n\
              [[team]]\nname = 'gone'\nnumber = 9\naddress = '{gone}'\n"
         );
         fs::write(dir.path().join("course.toml"), text).unwrap();
-        // From an hour before it opens until long after it is closed.
-        let incidents = "schema = 'reelworld/incidents/v1'\n[[incident]]\nname = 'down'\nkind = 'api_outage'\nhow = 'error'\n\
-             from = '2026-09-01T19:00'\nuntil = '2026-10-01'\n[[incident]]\nname = 'nonsense'\nkind = 'bad_requests'\nrate = 5\n\
-             from = '2026-09-01T19:00'\nuntil = '2026-10-01'\n";
+        let incidents = format!("schema = 'reelworld/incidents/v1'\n{incidents}");
         let m3 = dir.path().join("assignments/m3");
         fs::create_dir_all(&m3).unwrap();
         fs::write(m3.join("incidents.toml"), incidents).unwrap();
@@ -112,6 +121,11 @@ impl Ground {
     /// Opens it with more words and more of an environment.
     pub(super) fn open_in(&self, words: &[&str], environment: &[(&str, &str)]) -> (Running, SocketAddr) {
         let log = self.dir.path().join("server.log");
+        let usual: &[&str] = if words.contains(&"--speed") {
+            &[]
+        } else {
+            &["--speed", "60"]
+        };
         let mut child = Command::new(env!("CARGO_BIN_EXE_reelworld"))
             .arg("--course")
             .arg(self.dir.path())
@@ -119,13 +133,12 @@ impl Ground {
                 "serve",
                 "--at",
                 "2026-09-01T20:00",
-                "--speed",
-                "60",
                 "--pages",
                 "127.0.0.1:0",
                 "--api",
                 "127.0.0.1:0",
             ])
+            .args(usual)
             .arg("--state")
             .arg(self.state())
             .args(words)
@@ -149,7 +162,10 @@ impl Ground {
             assert_ne!(value["event"], "begun anew", "{line}");
             if value["event"] == "open" {
                 let pages = value["pages"].as_str().unwrap().parse().unwrap();
-                fs::write(self.dir.path().join("api"), value["api"].as_str().unwrap()).unwrap();
+                for door in ["api", "kafka"] {
+                    let address = value[door].as_str().unwrap_or_default();
+                    fs::write(self.dir.path().join(door), address).unwrap();
+                }
                 // The rest is read by somebody, or the server would wait for a reader.
                 std::thread::spawn(move || {
                     let mut rest = Vec::new();
@@ -161,13 +177,19 @@ impl Ground {
         }
     }
 
-    fn streams(&self) -> [String; 2] {
+    /// Returns the address of the API or of the broker of the server that was opened last.
+    pub(super) fn door(&self, name: &str) -> SocketAddr {
+        let address = fs::read_to_string(self.dir.path().join(name)).unwrap();
+        address.parse().unwrap()
+    }
+
+    pub(super) fn streams(&self) -> [String; 2] {
         let streams = self.state().join("streams");
         ["--from-log".to_owned(), streams.display().to_string()]
     }
 
     /// Grades M1 by the windows around a moment, and returns the class with what its cards say.
-    fn grade(&self, submitted: &str, from: &[String]) -> serde_json::Value {
+    pub(super) fn grade(&self, submitted: &str, from: &[String]) -> serde_json::Value {
         let out = self.dir.path().join("graded");
         let done = Command::new(env!("CARGO_BIN_EXE_reelworld"))
             .arg("--course")
@@ -342,7 +364,7 @@ fn a_server_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_event() {
         .incidents()
         .unwrap()
         .into_iter()
-        .map(|spell| spell.what)
+        .map(|played| played.name)
         .collect();
     assert_eq!(run, ["m3/down", "m3/nonsense"], "each is noted once");
     drop(store);
@@ -400,10 +422,7 @@ fn look_at(pages: SocketAddr, ground: &Ground) {
     let (status, health) = get(pages, "/health").unwrap();
     assert_eq!((status, health.contains("\"ok\"")), (200, true), "{health}");
     assert!(page.contains("the API answers 503"), "{page}");
-    let api = fs::read_to_string(ground.dir.path().join("api"))
-        .unwrap()
-        .parse()
-        .unwrap();
+    let api = ground.door("api");
     assert_eq!(get(api, "/user/1").unwrap().0, 503);
     assert_eq!(get(api, "/health").unwrap().0, 200);
     let (_, metrics) = get(pages, "/metrics").unwrap();
