@@ -15,7 +15,7 @@ use super::measure::Tools;
 use super::split::{Events, SPLIT_BYTES, compare, moment, part};
 use crate::evidence::SplitFacts;
 use crate::repository::Looks;
-use crate::sandbox::{CommandLine, Limits, ServiceSpec, Workplace, build};
+use crate::sandbox::{CommandLine, Limits, ServiceSpec, Workplace, build, build_with_mirror};
 use crate::seed::Branch;
 
 /// The most bytes that a log may unfold to.
@@ -58,10 +58,17 @@ pub(super) fn evaluate(
     };
     // A sandbox with other data is another one, and has nothing yet of what the build makes.
     if let Some(command) = service.build.as_ref().filter(|_| place.sandbox.is_some()) {
-        match run(command, "the build before the evaluation")? {
-            None => return Ok(None),
-            Some((false, what, log_tail)) => return Ok(Some(fault(what, log_tail))),
-            Some((true, ..)) => {}
+        let words = command.words();
+        let (ended, log_tail, fetched) =
+            build_with_mirror(&words, &place, limits, tools.leash, tools.clock, tools.stop)?;
+        match (
+            ended.told("the build before the evaluation", limits.build),
+            fetched.and_then(|fetched| fetched.fault),
+        ) {
+            (None, _) => return Ok(None),
+            (Some((true, _)), _) => {}
+            (Some((false, what)), Some(ours)) => return Err(io::Error::other(format!("{what}, and {ours}"))),
+            (Some((false, what)), None) => return Ok(Some(fault(what, log_tail))),
         }
     }
     let open = || -> Vec<(String, File)> {

@@ -146,6 +146,11 @@ pub(super) fn commands(stages: &[StageEnd], findings: &mut Findings) {
         _ if stages.is_empty() => lacking(0.0, "README.md marks no block of commands with `sh run`"),
         None => measured(1.0, None, good, format!("{good} blocks of commands")),
         Some(bad) if bad.command.is_empty() => lacking(0.0, &bad.what),
+        Some(bad) if bad.ours => {
+            let why = format!("the block at `{}`: {}", bad.command, bad.what);
+            findings.insert("readme.commands_share".to_owned(), not_measured(&why));
+            return;
+        }
         Some(bad) => {
             let why = format!("the block at `{}`: {}", bad.command, bad.what);
             let mut found = measured(good as f64 / stages.len() as f64, None, stages.len(), why);

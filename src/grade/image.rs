@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::judge::{LINES, not_measured, tail};
 use super::measure::Tools;
 use super::told::{fact, lacking, put};
 use crate::evidence::{ImageFacts, StageEnd, sha256_hex};
-use crate::sandbox::{BuildEnd, CommandLine, Limits, Workplace, build};
+use crate::sandbox::{
+    BuildEnd, CommandLine, Containers, Limits, Sandbox, ServiceSpec, Unbuilt, Workplace, build,
+};
 use crate::scorecard::Findings;
 
 /// The tools that build images, the usual one first.
@@ -37,7 +40,10 @@ pub(super) fn image(
     let Some(file) = file else {
         return Ok(Some(ImageFacts::default()));
     };
-    // The tool is this machine's, and holds what it builds by itself; what the team wrote runs in its containers alone.
+    if let Some(sandbox) = &place.sandbox {
+        return within_walls(file, (place, sandbox), path, limits, tools);
+    }
+    // One's own code: the tool is this machine's, and holds what it builds by itself; what the team wrote runs in its containers alone.
     let own = Workplace {
         sandbox: None,
         env: BTreeMap::from([("PATH".to_owned(), path.to_owned())]),
@@ -91,6 +97,64 @@ pub(super) fn image(
     Ok(Some(ImageFacts {
         fault: Some(format!("no tool here builds images: {}", faults.join("; "))),
         stage: None,
+    }))
+}
+
+/// Builds it as the image of a service is built: with the bounds of a sandbox, no network, and images of this machine alone.
+fn within_walls(
+    file: &str,
+    (place, sandbox): (&Workplace, &Sandbox),
+    path: &str,
+    limits: Limits,
+    tools: Tools<'_>,
+) -> io::Result<Option<ImageFacts>> {
+    let containers = match Containers::find(&tools.leash.program, path) {
+        Ok(containers) => containers,
+        Err(why) => {
+            return Ok(Some(ImageFacts {
+                fault: Some(format!("no tool here builds images within bounds: {why}")),
+                stage: None,
+            }));
+        }
+    };
+    let walls = containers.sandbox(&place.dir, None, *sandbox.bounds(), Vec::new(), tools.clock);
+    let own = Workplace {
+        sandbox: Some(Arc::clone(&walls)),
+        env: BTreeMap::new(),
+        ..place.clone()
+    };
+    let words = ServiceSpec::in_container(file)
+        .build
+        .map(|build| build.words())
+        .unwrap_or_default();
+    let (ended, log_tail) = build(&words, &own, limits, tools.leash, tools.clock, tools.stop)?;
+    let unbuilt = walls.unbuilt(&ended, &log_tail);
+    walls.close();
+    let Some((ok, what)) = ended.told("the image's build", limits.build) else {
+        return Ok(None);
+    };
+    let unreached = log_tail
+        .iter()
+        .find(|line| UNREACHED.iter().any(|said| line.contains(said)));
+    let fault = match (unbuilt, unreached) {
+        _ if ok => None,
+        (Some(Unbuilt::Tool(said)), _) => Some(format!("podman itself failed: {said}")),
+        (Some(Unbuilt::NotHere { said, there }), _) => Some(format!(
+            "nothing is fetched here, and what the image stands on is not there: {said} (there are: {})",
+            there.join(", ")
+        )),
+        (None, Some(line)) => Some(format!("no network is there while an image is built: {line}")),
+        (None, None) => None,
+    };
+    Ok(Some(ImageFacts {
+        fault,
+        stage: Some(StageEnd {
+            ok,
+            command: format!("podman build --file {file} ."),
+            what,
+            log_tail,
+            ..StageEnd::default()
+        }),
     }))
 }
 

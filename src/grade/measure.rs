@@ -31,7 +31,7 @@ use crate::release::{ReadRelease, Release, groups};
 use crate::repository::{CoverageFacts, FileFacts, HistoryFacts, LookFor, Looks};
 use crate::sandbox::{
     BuildEnd, CommandLine, Exit, Leash, Limits, ObserveSpec, Probe, Running, ServiceSpec, Start,
-    StartFailure, Workplace, build_with_mirror, start,
+    StartFailure, Unbuilt, Workplace, build_with_mirror, start,
 };
 use crate::scorecard::RunKind;
 use crate::seed::Key;
@@ -623,10 +623,14 @@ pub fn boot(
             log_tail,
             ..StageEnd::default()
         };
-        let stage = if ok {
-            stage
-        } else {
-            why_unbuilt(stage, fetched.unwrap_or_default())
+        let image = place
+            .sandbox
+            .as_ref()
+            .and_then(|sandbox| sandbox.unbuilt(&ended, &stage.log_tail));
+        let stage = match image {
+            _ if ok => stage,
+            Some(unbuilt) => why_no_image(stage, unbuilt),
+            None => why_unbuilt(stage, fetched.unwrap_or_default()),
         };
         record(&Item::Build(stage))?;
         if !ok {
@@ -690,7 +694,14 @@ pub fn boot(
         }
         Start::Failed(StartFailure::Interrupted, _) => Err(MeasureError::Interrupted),
         Start::Failed(failure, log_tail) => {
-            let stage = explain(&failure, &spec.ready, limits.ready);
+            let mut stage = explain(&failure, &spec.ready, limits.ready);
+            if failure == StartFailure::Exited(Exit::ToolFailed) {
+                stage.what = format!(
+                    "{}: {}",
+                    stage.what,
+                    log_tail.last().map_or("it said nothing", String::as_str)
+                );
+            }
             record(&Item::Start(StageEnd {
                 command,
                 log_tail,
@@ -739,6 +750,33 @@ fn why_unbuilt(stage: StageEnd, fetched: Fetched) -> StageEnd {
         ..stage
     }
 }
+
+/// Says of an image that was not built what this machine has to do with it.
+fn why_no_image(stage: StageEnd, unbuilt: Unbuilt) -> StageEnd {
+    match unbuilt {
+        Unbuilt::NotHere { said, there } => StageEnd {
+            what: format!("{}: {said}", stage.what),
+            hint: Some(
+                "nothing is fetched while an image is built: stand on one of the course's images".to_owned(),
+            ),
+            evidence: vec![match there.as_slice() {
+                [] => "this machine has no image at all".to_owned(),
+                there => format!("this machine has: {}", there.join(", ")),
+            }],
+            ..stage
+        },
+        Unbuilt::Tool(said) => StageEnd {
+            what: format!("podman itself failed while it built the image: {said}"),
+            hint: Some(MEND_PODMAN.to_owned()),
+            ours: true,
+            ..stage
+        },
+    }
+}
+
+/// What helps where Podman has failed by itself.
+const MEND_PODMAN: &str =
+    "`reelworld doctor` says what podman lacks; then measure it again: --retry no_verdict";
 
 /// The most requests to the mirror that a failed build's evidence shows; the bundle has them all.
 const MOST_REFUSED: usize = 10;
@@ -805,6 +843,11 @@ fn explain(failure: &StartFailure, route: &str, limit: Duration) -> StageEnd {
     };
     let seconds = limit.as_secs();
     match failure {
+        StartFailure::Exited(Exit::ToolFailed) => {
+            stage.what = "podman itself failed before the service began".to_owned();
+            stage.hint = Some(MEND_PODMAN.to_owned());
+            stage.ours = true;
+        }
         StartFailure::Exited(exit) => {
             stage.what = format!("the service {} before it answered", exit.describe());
             stage.hint = Some(

@@ -14,7 +14,7 @@ use crate::evidence::{
 };
 use crate::release::Release;
 use crate::repository::{PLACES, Versions, marked_blocks};
-use crate::sandbox::{CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build};
+use crate::sandbox::{CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build, build_with_mirror};
 use crate::telemetry::{Counted, EXPERIMENT, Selector, counted, parse_exposition, total};
 use crate::traffic::{Target, fetch};
 use crate::trouble::{Agreement, FINDINGS, compare, parse_claims};
@@ -95,11 +95,11 @@ impl Wanted {
     }
 }
 
-/// Tells whether anything of a submission runs on this machine for these measures where no service is asked. An image is not built by
-/// its own programs here, but by the machine's tool, which holds them.
+/// Tells whether anything of a submission runs on this machine for these measures where no service is asked. The steps of an image
+/// are its own programs, too.
 pub fn runs_programs(measures: &BTreeSet<String>) -> bool {
     let wanted = Wanted::of(measures);
-    wanted.tests || wanted.commands || wanted.split
+    wanted.tests || wanted.commands || wanted.split || wanted.image
 }
 
 /// Looks at a service's metrics.
@@ -430,15 +430,29 @@ pub(super) fn commands(
     let mut all = Vec::new();
     for (line, code) in marked_blocks(&text).into_iter().take(MOST_BLOCKS) {
         let words = ["sh", "-e", "-x", "-c", &code].map(str::to_owned);
-        let (ended, log_tail) = build(&words, place, limits, tools.leash, tools.clock, tools.stop)?;
+        // Most of them begin by installing what the repository needs, as a build does.
+        let (ended, log_tail, fetched) =
+            build_with_mirror(&words, place, limits, tools.leash, tools.clock, tools.stop)?;
         let Some((ok, what)) = ended.told("it", limits.build) else {
             return Ok(None);
         };
+        let fetched = fetched.unwrap_or_default();
+        let asked = (!fetched.requests.is_empty())
+            .then(|| format!("it had {} of the course's mirror", fetched.describe()));
+        let ours = fetched.fault.filter(|_| !ok);
         all.push(StageEnd {
             ok,
             command: format!("{README}:{line}"),
-            what,
-            evidence: code.lines().take(SHOWN_LINES).map(str::to_owned).collect(),
+            what: ours
+                .as_ref()
+                .map_or(what.clone(), |fault| format!("{what}, and {fault}")),
+            ours: ours.is_some(),
+            evidence: code
+                .lines()
+                .take(SHOWN_LINES)
+                .map(str::to_owned)
+                .chain(asked)
+                .collect(),
             log_tail,
             ..StageEnd::default()
         });

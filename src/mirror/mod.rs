@@ -252,6 +252,8 @@ impl Mirror {
                 Front::Pip => &[
                     ("PIP_INDEX_URL", address.clone()),
                     ("PIP_DEFAULT_TIMEOUT", PATIENCE_S.to_string()),
+                    // Whoever asks when nothing is built any more is told so soon.
+                    ("PIP_RETRIES", "1".to_owned()),
                     ("UV_DEFAULT_INDEX", address),
                     ("UV_HTTP_TIMEOUT", PATIENCE_S.to_string()),
                 ],

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::bounds::Bounds;
+use super::container::{Unbuilt, unbuilt};
 use super::isolation::{Plan, Session, walls};
+use super::launch::BuildEnd;
 use crate::clock::Clock;
 use crate::mirror::{Hatch, HatchBounds, Mirror};
 
@@ -388,6 +390,12 @@ impl Sandbox {
             waiting: Duration::from_secs(u64::from(bounds.mirror_s)),
         };
         Hatch::open(Arc::clone(mirror), listeners, bounds, self.clock).map(Some)
+    }
+
+    /// Tells whose fault it is that an image was not built, where it is not that of a step of the container file; none for what is no
+    /// container.
+    pub fn unbuilt(&self, end: &BuildEnd, lines: &[String]) -> Option<Unbuilt> {
+        unbuilt(self.plan.container.as_deref()?, end, lines)
     }
 
     /// Tells whether a port of the inside is the company's, not one that a program there listens on.

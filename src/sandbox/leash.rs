@@ -36,6 +36,8 @@ pub enum Exit {
     OutOfMemory,
     /// We ended it.
     Stopped,
+    /// It never began: what runs containers has failed by itself.
+    ToolFailed,
 }
 
 impl Exit {
@@ -51,6 +53,7 @@ impl Exit {
             Self::NotFound => "could not be started: no such program".to_owned(),
             Self::OutOfMemory => "was killed because it needed more memory than it may have".to_owned(),
             Self::Stopped => "stopped by us".to_owned(),
+            Self::ToolFailed => "did not begin, as podman itself failed".to_owned(),
         }
     }
 
@@ -62,6 +65,7 @@ impl Exit {
             Self::NotFound => "notfound".to_owned(),
             Self::OutOfMemory => "signal 9".to_owned(),
             Self::Stopped => "stopped".to_owned(),
+            Self::ToolFailed => "toolfailed".to_owned(),
         }
     }
 
@@ -73,6 +77,9 @@ impl Exit {
         }
         if line == "stopped" {
             return Some(Self::Stopped);
+        }
+        if line == "toolfailed" {
+            return Some(Self::ToolFailed);
         }
         let (word, number) = line.split_once(' ')?;
         let number = number.parse().ok()?;

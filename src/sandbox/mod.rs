@@ -20,7 +20,7 @@ mod probe;
 mod spec;
 
 pub use bounds::Bounds;
-pub use container::Containers;
+pub use container::{Containers, Unbuilt};
 pub use isolate::{
     Isolation, IsolationFacts, NEWER_DATA, Outlet, Refusal, Sandbox, Serve, Surroundings, reopen, shut,
 };

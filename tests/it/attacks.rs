@@ -83,7 +83,7 @@ fn model() -> Model {
     toml::from_str(&fs::read_to_string(fixtures().join("model.toml")).unwrap()).unwrap()
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

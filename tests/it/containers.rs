@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -289,7 +290,11 @@ fn a_good_service_in_a_container_earns_what_it_earns_in_a_sandbox() {
         command.args(trusted_without_sandbox()).args(more);
         command.output().unwrap()
     };
-    let done = grade(&std::env::var("PATH").unwrap(), &out, &[&boxed, &contained]);
+    let lost = home.path().join("lost");
+    fs::create_dir(&lost).unwrap();
+    fs::write(lost.join("Dockerfile"), "FROM nowhere.example/base:9\n").unwrap();
+    let here = std::env::var("PATH").unwrap();
+    let done = grade(&here, &out, &[&boxed, &contained, &lost]);
     assert!(
         done.status.code().is_some_and(|code| [0, 1, 3].contains(&code)),
         "{done:?}"
@@ -304,6 +309,18 @@ fn a_good_service_in_a_container_earns_what_it_earns_in_a_sandbox() {
     assert!(there["score"].as_f64().unwrap() > 0.0);
     let text = there.to_string();
     assert!(text.contains("container: podman"), "{text}");
+
+    // An image that is not here is the team's, who are told which are.
+    let lost = report(&out, "lost");
+    assert_eq!(starts(&lost)["verdict"], "fail", "{lost}");
+    let text = lost.to_string();
+    for wanted in [
+        "nowhere.example/base:9: image not known",
+        "this machine has: ",
+        BASE,
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
 
     // Where nothing runs containers, there is no verdict, and the reason.
     // A keeper sees its own `/tmp`, so the tools lie elsewhere.
@@ -322,4 +339,112 @@ fn a_good_service_in_a_container_earns_what_it_earns_in_a_sandbox() {
     assert_eq!(done.status.code(), Some(3), "{done:?}");
     let text = report(&out, "contained").to_string();
     assert!(text.contains("`podman` is not installed"), "{text}");
+
+    // What fails by podman's own fault, too: a step that ends with the same code does not.
+    let broken = "#!/bin/sh\nfor word; do [ \"$word\" = build ] && { echo 'Error: overlay: the store is broken' >&2; exit 125; }; done\n\
+                  exec /usr/bin/podman \"$@\"\n";
+    fs::write(tools.join("podman"), broken).unwrap();
+    fs::set_permissions(tools.join("podman"), fs::Permissions::from_mode(0o755)).unwrap();
+    let out = home.path().join("broken");
+    grade(tools.to_str().unwrap(), &out, &[&contained]);
+    let starts = starts(&report(&out, "contained"));
+    assert_eq!(starts["verdict"], "no_verdict", "{starts}");
+    let text = starts.to_string();
+    assert!(
+        text.contains("podman itself failed while it built the image: overlay: the store is broken"),
+        "{text}"
+    );
+}
+
+/// What a report says of the service's start.
+fn starts(report: &Value) -> Value {
+    let mut criteria = report["criteria"].as_array().unwrap().iter();
+    let starts = criteria.find(|criterion| criterion["id"] == "m1.service.starts");
+    starts.unwrap().clone()
+}
+
+/// A course whose one assignment wants to know whether an image can be built, within little space.
+const IMAGES: &str = r#"schema = "reelworld/rubric/v1"
+id = "images"
+version = "1"
+title = "An image"
+points = 1
+
+[[criterion]]
+id = "images.builds"
+title = "the image can be built"
+text = "It is."
+points = 1
+method = "fact"
+measure = "container.builds"
+"#;
+
+#[test]
+fn an_image_that_a_rubric_asks_for_is_built_within_the_same_walls() {
+    if containers().is_none() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    fs::create_dir_all(at("course/assignments/images")).unwrap();
+    fs::create_dir(at("course/rubrics")).unwrap();
+    fs::write(at("course/rubrics/images.toml"), IMAGES).unwrap();
+    let text = "schema = \"reelworld/course/v1\"\nname = \"x\"\nprofile = \"classic\"\n";
+    fs::write(at("course/course.toml"), text).unwrap();
+    let text = "schema = \"reelworld/assignment/v1\"\nid = \"images\"\nrubric = \"rubrics/images.toml\"\n\
+                [limits]\ndisk_mib = 64\n";
+    fs::write(at("course/assignments/images/assignment.toml"), text).unwrap();
+    let cases = [
+        ("well", format!("FROM {BASE}\nRUN id > /who\n"), "pass", "took"),
+        (
+            "large",
+            format!("FROM {BASE}\nRUN python3 -c \"open('/x', 'wb').write(bytes(100 << 20))\"\n"),
+            "fail",
+            "No space left on device",
+        ),
+        (
+            "gone",
+            "FROM nowhere.example/base:9\n".to_owned(),
+            "no_verdict",
+            "image not known (there are:",
+        ),
+        (
+            "asks",
+            format!(
+                "FROM {BASE}\nRUN python3 -c \"import urllib.request as u; u.urlopen('http://pypi.org/simple/')\"\n"
+            ),
+            "no_verdict",
+            "no network is there",
+        ),
+    ];
+    for (name, file, ..) in &cases {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("Dockerfile"), file).unwrap();
+        for words in [
+            &["init", "--quiet"][..],
+            &["add", "--all"],
+            &["commit", "--quiet", "-m", "Say how the image is made"],
+        ] {
+            let mut git = Command::new("git");
+            git.args(["-c", "user.name=a", "-c", "user.email=a@example.org"]);
+            let done = git.args(words).current_dir(at(name)).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+        }
+    }
+    let done = Command::new(program())
+        .arg("--course")
+        .arg(at("course"))
+        .args(["grade", "images", "--out"])
+        .arg(at("run"))
+        .args(trusted_without_sandbox())
+        .args(cases.iter().map(|(name, ..)| at(name)))
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    for (name, _, verdict, said) in &cases {
+        let report = report(&at("run"), name);
+        let criterion = &report["criteria"][0];
+        assert_eq!(criterion["verdict"], *verdict, "{name}: {criterion}");
+        assert!(criterion.to_string().contains(said), "{name}: {criterion}");
+    }
 }

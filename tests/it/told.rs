@@ -8,6 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::attacks::is_root;
+
 fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry.unwrap();
@@ -34,14 +36,19 @@ fn reelworld(course: &Path) -> Command {
     command
 }
 
-/// What stands in for a tool that builds images: a base without a version does not build.
+/// What stands in for the tools that build images: a base without a version does not build.
 const TOOL: &str = r#"#!/bin/sh
-[ "$1" = build ] || exit 0
-while [ $# -gt 1 ]; do
-    [ "$1" = --file ] && file=$2
-    shift
+for word; do
+    case $word in
+        info) echo 1.0 with nothing; exit ;;
+        build) builds=yes ;;
+        --file=*) file=${word#--file=} ;;
+    esac
+    [ "$before" = --file ] && file=./$word
+    before=$word
 done
-grep -q '^FROM .*:[0-9]' "$1/$file" || { echo "no base with a version in $file"; exit 1; }
+[ "$builds" ] || exit 0
+grep -q '^FROM .*:[0-9]' "$file" || { echo "no base with a version in $file"; exit 1; }
 "#;
 
 /// Returns a path with that tool before all others.
@@ -52,8 +59,10 @@ grep -q '^FROM .*:[0-9]' "$1/$file" || { echo "no base with a version in $file";
 fn path_with_tool(dir: &Path) -> String {
     use std::os::unix::fs::PermissionsExt;
     fs::create_dir_all(dir).unwrap();
-    fs::write(dir.join("docker"), TOOL).unwrap();
-    fs::set_permissions(dir.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    for tool in ["docker", "podman"] {
+        fs::write(dir.join(tool), TOOL).unwrap();
+        fs::set_permissions(dir.join(tool), fs::Permissions::from_mode(0o755)).unwrap();
+    }
     format!("{}:{}", dir.display(), std::env::var("PATH").unwrap())
 }
 
@@ -183,7 +192,11 @@ fn what_is_told_is_compared_with_what_is_so() {
     let (good, bad, none) = (card(honest), card(careless), card(silent));
     assert_eq!(good.len(), 32);
     // What a machine that is too busy can't tell, and says so.
-    let busy = |measure: &str, verdict: &str| measure.starts_with("incidents.") && verdict == "no_verdict";
+    let busy = |measure: &str, verdict: &str| {
+        // Within bounds, images are built by root alone.
+        let images = measure == "container.builds" && !is_root();
+        (measure.starts_with("incidents.") || images) && verdict == "no_verdict"
+    };
     for (measure, (verdict, whole)) in &good {
         assert!(verdict == "pass" || busy(measure, verdict), "{measure}: {whole}");
     }

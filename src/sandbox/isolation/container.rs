@@ -57,6 +57,8 @@ const FULL_WITHIN: u64 = 1 << 20;
 const END: Duration = Duration::from_secs(5);
 /// How often we look whether it has.
 const LOOK: Duration = Duration::from_millis(5);
+/// The code with which Podman says that it has failed by itself.
+const PODMANS_OWN: i32 = 125;
 /// Variables that are about this machine's own places, or about a sandbox's; an image has its own.
 const NOT_PASSED: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
 
@@ -413,6 +415,7 @@ impl Kept {
                 Ok(WaitStatus::StillAlive) | Err(_) => return Ok(()),
                 Ok(_) => continue,
             };
+            let mut exit = exit;
             let Some(Running { id, what }) = self.running.remove(&pid.as_raw()) else {
                 continue;
             };
@@ -433,11 +436,22 @@ impl Kept {
                     };
                     let for_memory = said == "true" || self.group.was_full(memory);
                     self.killed += u64::from(exit == Exit::Signalled(9) && for_memory);
+                    // A program inside may end with this code as well, but not before it has begun.
+                    if exit == Exit::Failure(PODMANS_OWN) && !self.has_begun(&name)? {
+                        exit = Exit::ToolFailed;
+                    }
                     self.remove(&name);
                 }
             }
             self.tell_end(id, exit)?;
         }
+    }
+
+    /// Tells whether a container's first process has ever run.
+    fn has_begun(&self, name: &str) -> io::Result<bool> {
+        let begun = self.podman(&["container", "inspect", "--format={{.State.StartedAt.Year}}", name])?;
+        let year: Option<u32> = String::from_utf8_lossy(&begun.stdout).trim().parse().ok();
+        Ok(begun.status.success() && year.is_some_and(|year| year > 1))
     }
 
     /// Removes a container, whatever it is at.
