@@ -7,6 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::isolation::trusted_without_sandbox;
+
 /// What a machine that is too busy can't tell, and says so.
 const TIMED: [&str; 7] = [
     "m2.bonus.fast",
@@ -103,7 +105,9 @@ fn earns_every_automatic_point(milestone: u8, automatic: usize) {
     let output = Command::new(env!("CARGO_BIN_EXE_reelworld"))
         .arg("--course")
         .arg(&course)
-        .args(["grade", &name, "--trust", "--seed", "7", "--out"])
+        .args(["grade", &name, "--seed", "7"])
+        .args(trusted_without_sandbox())
+        .arg("--out")
         .arg(&out)
         .arg(&dir)
         .output()
