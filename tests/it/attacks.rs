@@ -19,8 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reelworld::clock::Clock;
-use reelworld::sandbox::{Bounds, BuildEnd, Exit, Isolation, Leash, Limits, Surroundings, Workplace, build};
+use reelworld::sandbox::{Bounds, BuildEnd, Exit, Isolation, Limits, Workplace, build};
 use serde::Deserialize;
+
+use crate::isolation::{isolation, leash};
 
 /// Where the suite finds the program and the attacks when it runs as another user, who may not read where they were built.
 const PROGRAM: &str = "REELWORLD_ATTACKED_PROGRAM";
@@ -114,20 +116,7 @@ fn the_table_names_every_attack() {
 
 #[test]
 fn every_attack_is_held_and_those_that_can_be_shown_succeed_outside() {
-    let path = std::env::var("PATH").unwrap();
-    let home = PathBuf::from(std::env::var("HOME").unwrap_or_else(|_| "/".to_owned()));
-    let around = Surroundings {
-        path: &path,
-        home: Some(&home),
-    };
-    let isolation = match Isolation::find(&program(), around, Clock::start()) {
-        Ok(isolation) => isolation,
-        Err(refusal) => {
-            assert!(std::env::var("CI").is_err(), "no sandbox: {refusal:?}");
-            eprintln!("SKIPPED, no sandbox here: {refusal:?}");
-            return;
-        }
-    };
+    let Some(isolation) = isolation() else { return };
     let mut scene = Scene::set(&isolation);
     let model = model();
     let all: Vec<(&String, &Attack)> = model.script.iter().collect();
@@ -239,13 +228,6 @@ struct Scene<'a> {
     mark: String,
     port: u16,
     neighbour: Workplace,
-}
-
-fn leash() -> Leash {
-    Leash {
-        program: program(),
-        words: vec!["__leash".into()],
-    }
 }
 
 impl<'a> Scene<'a> {

@@ -1,8 +1,4 @@
 //! Services that attack who asks them: each in its sandbox, asked by the real driver, beside one that is well.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test looks for the programs of this machine"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,11 +11,11 @@ use std::time::Duration;
 
 use reelworld::clock::Clock;
 use reelworld::exchange::{Exchange, Outcome, Phase, Planned, RequestKind};
-use reelworld::sandbox::{
-    Bounds, Isolation, Leash, Limits, Probe, ServiceSpec, Start, Surroundings, Workplace, start,
-};
+use reelworld::sandbox::{Bounds, Isolation, Leash, Limits, Probe, ServiceSpec, Start, Workplace, start};
 use reelworld::traffic::{DriveOptions, Sockets, Target, ask_once, drive};
 use serde::Deserialize;
+
+use crate::isolation::isolation;
 
 /// Services at once: they mostly wait.
 const AT_ONCE: usize = 6;
@@ -92,21 +88,7 @@ fn the_table_names_every_hostile_service() {
 
 #[test]
 fn hostile_services_harm_neither_who_asks_them_nor_others() {
-    let path = std::env::var("PATH").unwrap();
-    let home = PathBuf::from(std::env::var("HOME").unwrap_or_default());
-    let around = Surroundings {
-        path: &path,
-        home: Some(&home),
-    };
-    let program = Path::new(env!("CARGO_BIN_EXE_reelworld"));
-    let isolation = match Isolation::find(program, around, Clock::start()) {
-        Ok(isolation) => isolation,
-        Err(refusal) => {
-            assert!(std::env::var("CI").is_err(), "no sandbox: {refusal:?}");
-            eprintln!("SKIPPED, no sandbox here: {refusal:?}");
-            return;
-        }
-    };
+    let Some(isolation) = isolation() else { return };
     // Another team's service, as far as a port of this machine can be one.
     let neighbour = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = neighbour.local_addr().unwrap().port();

@@ -19,31 +19,30 @@ use reelworld::sandbox::{
     Surroundings, Workplace, build, start,
 };
 
+use crate::attacks::program;
+
 const LIMITS: Limits = Limits {
     build: Duration::from_secs(60),
     ready: Duration::from_secs(10),
 };
 
-fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_reelworld"))
-}
-
-fn leash() -> Leash {
+/// How processes are held together.
+pub(super) fn leash() -> Leash {
     Leash {
-        program: program().into(),
+        program: program(),
         words: vec!["__leash".into()],
     }
 }
 
 /// Finds how this machine isolates; none where it does not, which `CI` does not allow.
-fn isolation() -> Option<Isolation> {
+pub(super) fn isolation() -> Option<Isolation> {
     let path = std::env::var("PATH").unwrap();
     let home = std::env::var("HOME").unwrap_or_default();
     let around = Surroundings {
         path: &path,
         home: Some(Path::new(&home)),
     };
-    match Isolation::find(program(), around, Clock::start()) {
+    match Isolation::find(&program(), around, Clock::start()) {
         Ok(isolation) => Some(isolation),
         Err(refusal) => {
             assert!(std::env::var("CI").is_err(), "no sandbox: {refusal:?}");

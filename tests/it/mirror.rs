@@ -20,13 +20,13 @@ use reelworld::clock::Clock;
 use reelworld::coursefile::Document;
 use reelworld::mirror::{Declared, Fetched, Mirror};
 use reelworld::sandbox::{
-    Bounds, BuildEnd, CommandLine, Isolation, Leash, Limits, Surroundings, Workplace, build,
-    build_with_mirror,
+    Bounds, BuildEnd, CommandLine, Isolation, Limits, Workplace, build, build_with_mirror,
 };
 use serde_json::Value;
 
-use crate::attacks::{as_an_ordinary_user, program};
+use crate::attacks::as_an_ordinary_user;
 use crate::interrupt::root;
+use crate::isolation::{isolation, leash};
 
 const LIMITS: Limits = Limits {
     build: Duration::from_secs(60),
@@ -172,31 +172,6 @@ fn package(path: &Path) {
         tar.append_data(&mut header, name, text.as_bytes()).unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap();
-}
-
-fn leash() -> Leash {
-    Leash {
-        program: program(),
-        words: vec!["__leash".into()],
-    }
-}
-
-/// Finds how this machine isolates; none where it does not, which `CI` does not allow.
-fn isolation() -> Option<Isolation> {
-    let path = std::env::var("PATH").unwrap();
-    let home = std::env::var("HOME").unwrap_or_default();
-    let around = Surroundings {
-        path: &path,
-        home: Some(Path::new(&home)),
-    };
-    match Isolation::find(&program(), around, Clock::start()) {
-        Ok(isolation) => Some(isolation),
-        Err(refusal) => {
-            assert!(std::env::var("CI").is_err(), "no sandbox: {refusal:?}");
-            eprintln!("SKIPPED, no sandbox here: {refusal:?}");
-            None
-        }
-    }
 }
 
 fn workplace(isolation: &Isolation, dir: &Path, bounds: Bounds) -> Workplace {

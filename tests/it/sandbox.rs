@@ -10,21 +10,16 @@ use std::time::Duration;
 
 use reelworld::clock::Clock;
 use reelworld::sandbox::{
-    BuildEnd, CommandLine, Exit, Leash, Limits, ObserveSpec, Port, Probe, ServiceSpec, Start, StartFailure,
+    BuildEnd, CommandLine, Exit, Limits, ObserveSpec, Port, Probe, ServiceSpec, Start, StartFailure,
     Workplace, build, start,
 };
+
+use crate::isolation::leash;
 
 const LIMITS: Limits = Limits {
     build: Duration::from_secs(20),
     ready: Duration::from_secs(2),
 };
-
-fn leash() -> Leash {
-    Leash {
-        program: env!("CARGO_BIN_EXE_reelworld").into(),
-        words: vec!["__leash".into()],
-    }
-}
 
 fn workplace(dir: &Path) -> Workplace {
     let env = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
