@@ -4,13 +4,14 @@
 //! process may be killed at any moment: what was flushed is there, and a batch that was cut in the middle is taken away when
 //! the topic is opened to be written again.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::batch::Builder;
+use super::lock::Lock;
 use super::log::TopicLog;
 use super::pack::{self, Packer};
 use super::page::Page;
@@ -146,7 +147,7 @@ pub struct ArchivePublisher {
     options: WriteOptions,
     clock: Clock,
     /// Held locked for as long as this lives.
-    _lock: File,
+    _lock: Lock,
     packer: Packer,
     /// The newest segment.
     file: File,
@@ -167,7 +168,7 @@ pub struct ArchivePublisher {
 impl ArchivePublisher {
     fn open(dir: &Path, options: WriteOptions, clock: Clock) -> Result<Self, StreamError> {
         fs::create_dir_all(dir).map_err(|error| io_error(dir, error))?;
-        let lock = lock(&dir.join(LOCK))?;
+        let lock = Lock::take(&dir.join(LOCK))?;
         let found = tidy(dir)?;
         let packer = Packer::start(dir).map_err(|error| io_error(dir, error))?;
         let (base, file, length, next) = match found.last() {
@@ -364,21 +365,6 @@ impl Drop for ArchivePublisher {
     fn drop(&mut self) {
         // Whoever needs to know has called `sync`.
         let _unseen = self.sync();
-    }
-}
-
-/// Takes the lock of a topic, which the system gives back when this process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StreamError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|error| io_error(path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StreamError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io_error(path, error)),
     }
 }
 

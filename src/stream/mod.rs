@@ -45,6 +45,7 @@ mod batch;
 mod broker;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod lock;
 mod log;
 mod pack;
 mod page;

@@ -10,7 +10,7 @@ mod offsets;
 mod shared;
 mod wire;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use self::groups::Groups;
 use self::offsets::Offsets;
 use self::shared::Shared;
+use super::lock::Lock;
 use super::segment::io_error;
 use super::{Archive, StreamError};
 use crate::clock::Clock;
@@ -70,7 +71,7 @@ pub struct Broker {
     shared: Arc<Shared>,
     address: SocketAddr,
     thread: Option<JoinHandle<()>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Broker {
@@ -98,7 +99,7 @@ impl Broker {
     ) -> Result<Self, StreamError> {
         let home = archive.dir().join(HOME);
         fs::create_dir_all(&home).map_err(|error| io_error(&home, error))?;
-        let lock = lock(&home.join("lock"))?;
+        let lock = Lock::take(&home.join("lock"))?;
         let path = home.join("offsets");
         let offsets = Offsets::open(&path).map_err(|error| io_error(&path, error))?;
         let address = listener
@@ -174,20 +175,6 @@ fn cluster_id(home: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
     let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 63)]);
     digest.iter().take(22).map(letter).collect()
-}
-
-fn lock(path: &Path) -> Result<File, StreamError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|error| io_error(path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StreamError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io_error(path, error)),
-    }
 }
 
 /// Takes connections, each with a thread of its own, and ends them all when the broker stops.
