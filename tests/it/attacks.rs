@@ -22,7 +22,7 @@ use reelworld::clock::Clock;
 use reelworld::sandbox::{Bounds, BuildEnd, Exit, Isolation, Limits, Workplace, build};
 use serde::Deserialize;
 
-use crate::isolation::{isolation, leash};
+use crate::isolation::{isolation, leash, workplace};
 
 /// Where the suite finds the program and the attacks when it runs as another user, who may not read where they were built.
 const PROGRAM: &str = "REELWORLD_ATTACKED_PROGRAM";
@@ -267,7 +267,7 @@ impl<'a> Scene<'a> {
             }
         });
         let other = dir.path().join("submissions/other");
-        let neighbour = place(isolation, &other);
+        let neighbour = workplace(isolation, &other, BOUNDS, Vec::new());
         let service = "import ctypes, http.server\n\
                        open('/dev/shm/shared', 'w').write(open('own.txt').read())\n\
                        ctypes.CDLL(None).shmget(4711, 4096, 0o1777)\n\
@@ -338,7 +338,12 @@ impl<'a> Scene<'a> {
     }
 
     fn inside(&self, name: &str, attack: &Attack) -> Result<(), String> {
-        let place = place(self.isolation, &self.submission(name, "inside"));
+        let place = workplace(
+            self.isolation,
+            &self.submission(name, "inside"),
+            BOUNDS,
+            Vec::new(),
+        );
         let (end, lines) = Self::run(&place);
         let last = lines.last().map_or("", String::as_str);
         let held = last.starts_with("held:") && matches!(end, BuildEnd::Built(_));
@@ -409,17 +414,6 @@ impl Drop for Scene<'_> {
     fn drop(&mut self) {
         drop(self.victim.kill());
         drop(self.victim.wait());
-    }
-}
-
-fn place(isolation: &Isolation, dir: &Path) -> Workplace {
-    let mut env = BTreeMap::new();
-    isolation.adapt(&mut env);
-    Workplace {
-        dir: dir.to_owned(),
-        home: dir.join("home"),
-        env,
-        sandbox: Some(isolation.sandbox(dir, None, BOUNDS, Vec::new(), Clock::start())),
     }
 }
 

@@ -73,7 +73,13 @@ pub(super) fn pip_inside() -> bool {
     there
 }
 
-fn workplace(isolation: &Isolation, dir: &Path, bounds: Bounds, outlets: Vec<Outlet>) -> Workplace {
+/// A folder in which programs run in a sandbox.
+pub(super) fn workplace(
+    isolation: &Isolation,
+    dir: &Path,
+    bounds: Bounds,
+    outlets: Vec<Outlet>,
+) -> Workplace {
     let mut env = BTreeMap::new();
     isolation.adapt(&mut env);
     Workplace {

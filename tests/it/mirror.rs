@@ -5,7 +5,6 @@
     reason = "a test looks for the programs of this machine, and says that it is skipped"
 )]
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -19,14 +18,12 @@ use flate2::write::GzEncoder;
 use reelworld::clock::Clock;
 use reelworld::coursefile::Document;
 use reelworld::mirror::{Declared, Fetched, Mirror};
-use reelworld::sandbox::{
-    Bounds, BuildEnd, CommandLine, Isolation, Limits, Workplace, build, build_with_mirror,
-};
+use reelworld::sandbox::{Bounds, BuildEnd, CommandLine, Limits, Workplace, build, build_with_mirror};
 use serde_json::Value;
 
 use crate::attacks::as_an_ordinary_user;
 use crate::interrupt::root;
-use crate::isolation::{isolation, leash};
+use crate::isolation::{isolation, leash, workplace};
 
 const LIMITS: Limits = Limits {
     build: Duration::from_secs(60),
@@ -174,17 +171,6 @@ fn package(path: &Path) {
     tar.into_inner().unwrap().finish().unwrap();
 }
 
-fn workplace(isolation: &Isolation, dir: &Path, bounds: Bounds) -> Workplace {
-    let mut env = BTreeMap::new();
-    isolation.adapt(&mut env);
-    Workplace {
-        dir: dir.to_owned(),
-        home: dir.join("home"),
-        env,
-        sandbox: Some(isolation.sandbox(dir, None, bounds, Vec::new(), Clock::start())),
-    }
-}
-
 fn run(place: &Workplace, line: &str) -> (BuildEnd, Vec<String>, Fetched) {
     let words = CommandLine::Shell(line.to_owned()).words();
     let stop = AtomicBool::new(false);
@@ -233,7 +219,7 @@ fn a_build_gets_packages_of_the_mirror_and_reaches_nothing_else() {
     let isolation = isolation.with_mirror(served.mirror());
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("requirements.txt"), "tiny\n").unwrap();
-    let place = workplace(&isolation, dir.path(), BOUNDS());
+    let place = workplace(&isolation, dir.path(), BOUNDS(), Vec::new());
     if !has(&place, "python3 -m pip --version") {
         return;
     }
@@ -281,7 +267,7 @@ connect('pypi.org', 443)
         port = served.port
     );
     fs::write(dir.path().join("attempts.py"), attempts).unwrap();
-    let place = workplace(&isolation, dir.path(), BOUNDS());
+    let place = workplace(&isolation, dir.path(), BOUNDS(), Vec::new());
     let (end, lines, fetched) = run(&place, "python3 attempts.py");
     assert!(matches!(end, BuildEnd::Built(_)), "{end:?} {lines:?}");
     let said = lines.join("\n");
@@ -339,7 +325,7 @@ fn what_a_mirror_does_to_a_build_is_bounded_and_its_own_faults_are_told_apart() 
     let dir = tempfile::tempdir().unwrap();
     let attempts = |bounds: Bounds, calls: &str| {
         fs::write(dir.path().join("attempts.py"), format!("{ASK}\n{calls}\n")).unwrap();
-        let place = workplace(&isolation, dir.path(), bounds);
+        let place = workplace(&isolation, dir.path(), bounds, Vec::new());
         let (end, lines, fetched) = run(&place, "python3 attempts.py");
         assert!(matches!(end, BuildEnd::Built(_)), "{end:?} {lines:?}");
         (lines, fetched)
@@ -401,7 +387,7 @@ fn npm_gets_the_packages_of_a_lock_file_whatever_registry_it_names() {
     let dir = tempfile::tempdir().unwrap();
     let package = r#"{"name": "team", "version": "1.0.0", "dependencies": {"tiny": "1.0.0"}}"#;
     fs::write(dir.path().join("package.json"), package).unwrap();
-    let place = workplace(&isolation, dir.path(), BOUNDS());
+    let place = workplace(&isolation, dir.path(), BOUNDS(), Vec::new());
     if !has(&place, "npm --version") {
         return;
     }
@@ -416,7 +402,7 @@ fn npm_gets_the_packages_of_a_lock_file_whatever_registry_it_names() {
     assert!(lock.contains("/tiny/-/tiny-1.0.0.tgz"), "{lock}");
     let lock = lock.replace("http://127.0.0.1:4873", "https://registry.npmjs.org");
     fs::write(dir.path().join("package-lock.json"), lock).unwrap();
-    let place = workplace(&isolation, dir.path(), BOUNDS());
+    let place = workplace(&isolation, dir.path(), BOUNDS(), Vec::new());
     let (end, lines, fetched) = run(
         &place,
         "npm ci --no-progress && node -e 'console.log(require(\"tiny\"))'",
