@@ -18,6 +18,8 @@ const WAIT: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(2);
 /// The events that may be on their way before the broker has to have taken them.
 const MOST_ON_THE_WAY: u64 = 10_000;
+/// How long a broker may take nothing of what is on its way before the pages say so.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// One topic as the pages show it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,8 +153,9 @@ impl Carrier {
         fits(&self.topic, publisher.next_seq(), &there)?;
         reader.seek(At::Seq(publisher.next_seq()))?;
         let mut page = Page::default();
+        let mut taken = Taken::new(publisher.next_seq(), self.clock.elapsed());
         loop {
-            self.tell(publisher.as_ref(), &mut reader)?;
+            self.tell(publisher.as_ref(), &mut reader, &mut taken)?;
             let is_held = self.held.load(Ordering::Relaxed);
             locked(&self.view).held = is_held;
             if is_held {
@@ -205,13 +208,47 @@ impl Carrier {
         }
     }
 
-    fn tell(&self, publisher: &dyn Publisher, reader: &mut dyn Reader) -> Result<(), StreamError> {
+    fn tell(
+        &self,
+        publisher: &dyn Publisher,
+        reader: &mut dyn Reader,
+        taken: &mut Taken,
+    ) -> Result<(), StreamError> {
         let end = reader.bounds()?.end;
+        let acked = publisher.acked();
+        let silence = taken.silence(acked, publisher.next_seq(), self.clock.elapsed());
         let mut view = locked(&self.view);
-        view.carried = Some(publisher.acked());
-        view.behind = end.saturating_sub(publisher.acked());
-        view.fault = None;
+        view.carried = Some(acked);
+        view.behind = end.saturating_sub(acked);
+        // While lines keep coming there is always room for some more on the way: nothing fails, and nothing arrives.
+        view.fault = (silence >= SILENCE).then(|| {
+            format!(
+                "of the events from {acked} on none was acknowledged for {} s",
+                silence.as_secs()
+            )
+        });
         Ok(())
+    }
+}
+
+/// How far a broker has taken what was given to it, and since when it has taken no more.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    acked: u64,
+    since: Duration,
+}
+
+impl Taken {
+    fn new(acked: u64, now: Duration) -> Self {
+        Self { acked, since: now }
+    }
+
+    /// Returns how long nothing was taken of what is on its way; zero where nothing is.
+    fn silence(&mut self, acked: u64, next: u64, now: Duration) -> Duration {
+        if acked != self.acked || acked == next {
+            *self = Self::new(acked, now);
+        }
+        now.saturating_sub(self.since)
     }
 }
 
@@ -352,6 +389,25 @@ mod tests {
         assert_eq!(ground.carried().len(), 10);
         relay.hold(false);
         ground.until(&relay, "all", |view| view.carried == Some(30) && view.behind == 0);
+    }
+
+    #[test]
+    fn a_broker_is_silent_from_when_it_takes_nothing_of_what_is_on_its_way() {
+        let s = Duration::from_secs;
+        let mut taken = Taken::new(10, s(100));
+        // Acknowledged, next, now and the silence that follows.
+        for (acked, next, now, silence) in [
+            (10, 10, 200, 0),
+            (10, 20, 201, 1),
+            (10, 30, 206, 6),
+            (11, 40, 207, 0),
+            (11, 50, 217, 10),
+            (50, 50, 218, 0),
+            (50, 50, 300, 0),
+            (50, 60, 301, 1),
+        ] {
+            assert_eq!(taken.silence(acked, next, s(now)), s(silence), "at {now}");
+        }
     }
 
     #[test]
