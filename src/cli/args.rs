@@ -722,7 +722,8 @@ pub(super) enum LogCommand {
   reelworld log access --server localhost:9092 --bin /opt/kafka/bin --apply
 
 For each [[team]] of course.toml: the topic movielog<NUMBER>, a user team<NUMBER> with a password that follows from the
-world's key, and leave to read that topic and to use groups whose names begin with the user's. Given again, the same.
+world's key, and leave to read that topic and to use the groups team<NUMBER> and team<NUMBER>-<ANYTHING>. Given again, the
+same.
 The output holds the passwords.")]
 pub(super) struct LogAccess {
     /// Server of Kafka

@@ -309,6 +309,11 @@ fn access(args: &LogAccess, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failur
     if course.teams.is_empty() {
         return Err(Failure::usage("the course has no teams").hint("add a [[team]] to course.toml for each"));
     }
+    if course.practice {
+        ui.progress(format_args!(
+            "note: there is no world.key: everybody can know these passwords"
+        ));
+    }
     let bin = args
         .bin
         .as_ref()

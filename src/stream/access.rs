@@ -22,8 +22,9 @@ impl Access<'_> {
     /// their arguments.
     ///
     /// The topic is kept for ever: retention goes by stamps, and a course's last for a semester.
-    /// A team may read and describe its topic, and use every group whose name begins with its own name: not write, not
-    /// make topics, not read another team's. Given again, they change nothing.
+    /// A team may read and describe its topic, and use the group of its own name and those whose names begin with it and a
+    /// hyphen (without the hyphen, team 1 would get into the groups of team 10): not write, not make topics, not read
+    /// another team's. Given again, they change nothing.
     pub fn commands(&self, user: &str, password: &str, topic: &TopicName) -> Vec<Vec<String>> {
         let principal = format!("User:{user}");
         let (partitions, copies) = (self.partitions.to_string(), self.replication.to_string());
@@ -50,7 +51,14 @@ impl Access<'_> {
             self.command("kafka-acls.sh", &words)
         };
         all.push(leave(&["--topic", topic.as_str()]));
-        all.push(leave(&["--group", user, "--resource-pattern-type", "prefixed"]));
+        all.push(leave(&["--group", user]));
+        let groups = format!("{user}-");
+        all.push(leave(&[
+            "--group",
+            &groups,
+            "--resource-pattern-type",
+            "prefixed",
+        ]));
         all
     }
 
@@ -112,7 +120,9 @@ mod tests {
                 "kafka-acls.sh --bootstrap-server kafka.example:9092 --command-config admin.properties --add \
                  --allow-principal User:team7 --operation Read --operation Describe --topic movielog7",
                 "kafka-acls.sh --bootstrap-server kafka.example:9092 --command-config admin.properties --add \
-                 --allow-principal User:team7 --operation Read --operation Describe --group team7 \
+                 --allow-principal User:team7 --operation Read --operation Describe --group team7",
+                "kafka-acls.sh --bootstrap-server kafka.example:9092 --command-config admin.properties --add \
+                 --allow-principal User:team7 --operation Read --operation Describe --group team7- \
                  --resource-pattern-type prefixed",
             ]
         );

@@ -20,12 +20,13 @@ fn script() -> PathBuf {
 impl Node {
     pub(crate) fn start() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        // Two neighbouring ports that are free now.
+        // Three neighbouring ports that are free now.
         let port = (0..50)
             .find_map(|_| {
                 let first = std::net::TcpListener::bind("127.0.0.1:0").ok()?;
                 let port = first.local_addr().ok()?.port();
-                std::net::TcpListener::bind(("127.0.0.1", port.checked_add(1)?)).ok()?;
+                let is_free = |more| std::net::TcpListener::bind(("127.0.0.1", port.checked_add(more)?)).ok();
+                let _both = (is_free(1)?, is_free(2)?);
                 Some(port)
             })
             .unwrap();
@@ -52,6 +53,12 @@ impl Node {
 
     pub(crate) fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The address at which one has to sign in.
+    fn signed(&self) -> String {
+        let (host, port) = self.server.rsplit_once(':').unwrap();
+        format!("{host}:{}", port.parse::<u16>().unwrap() + 2)
     }
 
     /// Kills it as a machine that fails does.
@@ -169,5 +176,92 @@ fn a_topic_of_real_kafka_is_written_read_and_gone_on_with() {
     if let Some(home) = super::broker::clients() {
         let faults = super::broker::matrix("apache kafka", &home, &node.server, "movielog7");
         assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
+
+/// Returns what `log access` prints or does for a course of two teams.
+fn access(course: &Path, node: &Node, more: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_reelworld"))
+        .arg("--course")
+        .arg(course)
+        .args(["log", "access", "--server", &node.server, "--bin"])
+        .arg(node.dir.path().join("bin"))
+        .args(more)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    // The course has no key of its own.
+    assert!(said.contains("everybody can know these passwords"), "{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_team_signs_in_and_reads_its_own_topic_and_does_nothing_else() {
+    let Some(node) = Node::start() else { return };
+    let Some(home) = super::broker::clients() else {
+        return;
+    };
+    node.script(&["commands"]);
+    let course = tempfile::tempdir().unwrap();
+    let teams = [7, 70].map(|number| {
+        format!("[[team]]\nname = \"t{number}\"\nnumber = {number}\naddress = \"127.0.0.1:8082\"\n")
+    });
+    let file = format!(
+        "schema = \"reelworld/course/v1\"\nname = \"Access\"\n{}",
+        teams.concat()
+    );
+    std::fs::write(course.path().join("course.toml"), file).unwrap();
+
+    let printed = access(course.path(), &node, &[]);
+    assert_eq!(access(course.path(), &node, &["--apply"]), "");
+    let settings = KafkaSettings::new(&node.server);
+    for team in ["7", "70"] {
+        let topic = TopicName::of_team(team).unwrap();
+        let mut publisher = settings.publisher(&topic, 0, Clock::start()).unwrap();
+        publish(&mut publisher, 10);
+        publisher.flush().unwrap();
+    }
+    // Given once more in the middle of a semester, they change nothing.
+    assert_eq!(access(course.path(), &node, &["--apply"]), "");
+    // A name that begins another's gives no leave to what is the other's.
+    for (user, own, others) in [
+        ("team7", "movielog7", "movielog70"),
+        ("team70", "movielog70", "movielog7"),
+    ] {
+        let password = printed
+            .lines()
+            .find(|line| line.ends_with(&format!("--entity-name {user}")))
+            .and_then(|line| line.split_once("SCRAM-SHA-512=[password=")?.1.split_once(']'))
+            .unwrap()
+            .0;
+        let output = Command::new(home.join("venv/bin/python"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/clients/signed_in.py"))
+            .args([&node.signed(), user, password, own, others])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let came: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+        let expected = serde_json::json!({
+            "kafka-python": {
+                "own": line(0),
+                "others": "TopicAuthorizationFailedError",
+                "group": "GroupAuthorizationFailedError",
+                "write": "TopicAuthorizationFailedError",
+                "password": "SaslAuthenticationFailedError",
+            },
+            "confluent-kafka": {
+                "own": line(0),
+                "others": "TOPIC_AUTHORIZATION_FAILED",
+                "group": "GROUP_AUTHORIZATION_FAILED",
+                "write": "TOPIC_AUTHORIZATION_FAILED",
+                "password": "_AUTHENTICATION",
+            },
+        });
+        assert_eq!(came, expected, "{said}");
+        // What was refused left nothing.
+        let topic = TopicName::new(own).unwrap();
+        assert_eq!(read(&settings, &topic, At::Start), (0..10).collect::<Vec<_>>());
     }
 }
