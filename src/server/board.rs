@@ -46,6 +46,8 @@ pub(super) struct TeamView {
     pub(super) looked: u64,
     pub(super) took: u64,
     pub(super) watching: usize,
+    /// The viewers whose state is in memory.
+    pub(super) awake: usize,
     pub(super) pending: usize,
     /// The next second that is played.
     pub(super) second: i64,
@@ -321,6 +323,12 @@ impl Board {
             "gauge",
             "Viewers before a movie.",
             &each(&|team| Some(team.watching as f64)),
+        );
+        family(
+            "awake_viewers",
+            "gauge",
+            "Viewers whose state is in memory; those of all others are in the store.",
+            &each(&|team| Some(team.awake as f64)),
         );
         family(
             "models_total",

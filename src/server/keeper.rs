@@ -42,6 +42,8 @@ pub(super) struct Told {
     pub(super) saves: AtomicU64,
     pub(super) failures: AtomicU64,
     fault: Mutex<Option<String>>,
+    /// The second of the last checkpoint of each team that was written.
+    checkpoints: Mutex<BTreeMap<u32, i64>>,
     withdrawn: Mutex<BTreeMap<String, String>>,
 }
 
@@ -49,6 +51,19 @@ impl Told {
     /// Returns why the store takes nothing at the moment.
     pub(super) fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the second of the last checkpoint of a team that was written since the server was started.
+    pub(super) fn checkpoint(&self, team: u32) -> Option<i64> {
+        let checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        checkpoints.get(&team).copied()
+    }
+
+    fn set_checkpoint(&self, save: &Save) {
+        if let Some(checkpoint) = &save.checkpoint {
+            let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            checkpoints.insert(save.team, checkpoint.second);
+        }
     }
 
     /// Returns the movie that an incident of a name withdraws, once that is decided.
@@ -177,7 +192,9 @@ impl Work {
             self.store.insert(store)
         };
         let done = match order {
-            Order::Save(save) => store.save(save, self.movies.as_ref(), self.deadline_ms),
+            Order::Save(save) => store
+                .save(save, self.movies.as_ref(), self.deadline_ms)
+                .map(|()| self.told.set_checkpoint(save)),
             Order::Outage(spell) => store.add_outage(spell),
             Order::Incident(played) => store.add_incident(played),
             Order::Withdraw(played, before) => {

@@ -12,6 +12,7 @@ mod quirk;
 mod reading;
 mod relay;
 mod responses;
+mod shelf;
 mod team;
 mod time;
 
@@ -20,7 +21,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ use keeper::{Keeper, Order};
 use page::Pages;
 use quirk::Pen;
 use relay::Relay;
-use team::{Answer, Resumed, Setup, Stage, TeamLife};
+use shelf::{Books, Shelf};
+use team::{Answer, Halt, Resumed, Setup, Stage, TeamLife};
 use time::{Hours, Pace};
 
 /// How long a viewer waits for recommendations, in seconds, beyond the deadline of the contract.
@@ -68,6 +70,8 @@ const FORGET_NS: u64 = 3_600_000_000_000;
 const FRESH_S: f64 = 2.0;
 /// A stop that is longer than this, in seconds, is passed over in silence instead of being made up for.
 const MOST_BEHIND_S: f64 = 3_600.0;
+/// What is passed over is saved each time so many seconds of it are played.
+const PASS_S: f64 = 900.0;
 /// A stop that is longer than this, in seconds, is noted as one of the company's own.
 const OUTAGE_S: f64 = 10.0;
 /// The wall clock has been set when it is away from where it would be by this many seconds.
@@ -174,6 +178,10 @@ pub struct Server {
     company: Arc<Company>,
     board: Arc<Mutex<Board>>,
     keeper: Keeper,
+    /// None until the company is played.
+    shelf: Option<Shelf>,
+    /// How many people of the store could not be read.
+    unreadable: Arc<AtomicU64>,
     archive: Archive,
     /// None while an incident has the streams gone, and where none is wanted.
     broker: Option<Broker>,
@@ -300,6 +308,8 @@ impl Server {
             company,
             board,
             keeper,
+            shelf: None,
+            unreadable: Arc::new(AtomicU64::new(0)),
             teams,
             pages_door,
             api: api_door.address(),
@@ -376,6 +386,7 @@ impl Server {
             factor: setup.factor,
             deadline_ms,
             world: &world,
+            speed,
         };
         let mut hours = Hours::default();
         let mut attacks = onslaughts.iter();
@@ -398,9 +409,10 @@ impl Server {
         let is_rehearsal = self.spec.speed != 1.0 || self.spec.at.is_some();
         let was_open = self.checkpoints.iter().any(Option::is_some);
         self.close_early(wanted, is_rehearsal);
+        let mut books = Books::new(self.spec.store.clone(), Arc::clone(&self.unreadable));
         let mut lives = Vec::new();
         for place in 0..self.teams.len() {
-            lives.push(self.life(place, wanted, &setup, &stage, &mut hours, log)?);
+            lives.push(self.life(place, wanted, &setup, &stage, (&mut hours, &mut books), log)?);
         }
         let reached = lives.iter().map(TeamLife::next_second).max().unwrap_or(0);
         let reached = SimTime::from_seconds(reached);
@@ -415,10 +427,12 @@ impl Server {
             self.note_outage(reached, origin, log);
         }
         let usual = stage(&setup);
-        for life in &mut lives {
-            let oldest = origin.seconds() - (MOST_BEHIND_S * speed) as i64;
-            life.pass_to(oldest, &usual, &mut hours);
-        }
+        let oldest = origin.seconds() - (MOST_BEHIND_S * speed) as i64;
+        let shared = (&usual, &setup, &mut hours, &mut books);
+        self.pass_over(&mut lives, oldest, shared, stop, log)?;
+        let shelf = Shelf::start(books, self.clock);
+        self.shelf =
+            Some(shelf.map_err(|error| ServeError::System("no thread to be had".to_owned(), error))?);
         // Now every topic is there.
         self.relay = Some(
             // Held until the first look at the calendar.
@@ -465,7 +479,7 @@ impl Server {
         wanted: SimTime,
         setup: &Setup,
         stage: &dyn Fn(&Setup) -> Stage<'s>,
-        hours: &mut Hours,
+        (hours, books): (&mut Hours, &mut Books),
         log: Log<'_>,
     ) -> Result<TeamLife, ServeError> {
         let team = self.teams[place].clone();
@@ -477,12 +491,19 @@ impl Server {
         let counted = self.counted[place];
         let Some(checkpoint) = self.checkpoints[place].take() else {
             let mut reader = self.archive.reader(&topic, self.clock)?;
-            life.count_past(counted, &mut reader, &stage(setup))?;
+            life.count_past(counted, (&mut reader, books), &stage(setup))
+                .map_err(halted)?;
             return Ok(life);
         };
         let before: Setup = serde_json::from_str(&checkpoint.setup).unwrap_or_else(|_| setup.clone());
         let mut reader = self.archive.reader(&topic, self.clock)?;
-        let resumed = life.resume(&checkpoint, counted, &mut reader, &stage(&before), hours);
+        let resumed = life.resume(
+            &checkpoint,
+            counted,
+            (&mut reader, &mut *books),
+            &stage(&before),
+            hours,
+        );
         match resumed {
             Ok(Resumed::Whole { compared }) => {
                 log(
@@ -494,7 +515,8 @@ impl Server {
                 "resumed apart",
                 json!({"team": team.name, "seq": seq, "why": "the stream has a line that these viewers would not have told: another version, world or course file"}),
             ),
-            Err(error) => {
+            Err(Halt::Store(error)) => return Err(error.into()),
+            Err(Halt::Stream(error)) => {
                 log("begun anew", json!({"team": team.name, "why": error.to_string()}));
                 let publisher = {
                     // The first one holds the stream's lock.
@@ -503,10 +525,52 @@ impl Server {
                 };
                 life = TeamLife::new(team.number, &team.name, &server, wanted.seconds(), publisher);
                 life.view.token = team.token(&self.course.key);
-                life.count_past(counted, &mut reader, &stage(setup))?;
+                life.count_past(counted, (&mut reader, books), &stage(setup))
+                    .map_err(halted)?;
             }
         }
         Ok(life)
+    }
+
+    /// Plays all teams to a second without telling what happens until then. It is saved on the way: who has changed and is in no
+    /// checkpoint stays in memory.
+    fn pass_over(
+        &mut self,
+        lives: &mut [TeamLife],
+        until: i64,
+        (stage, setup, hours, books): (&Stage<'_>, &Setup, &mut Hours, &mut Books),
+        stop: &AtomicBool,
+        log: Log<'_>,
+    ) -> Result<(), ServeError> {
+        let step = (PASS_S * stage.speed) as i64;
+        loop {
+            let slowest = lives.iter().map(TeamLife::next_second).min().unwrap_or(until);
+            if slowest >= until || stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            log(
+                "passed over",
+                json!({"from": shown(SimTime::from_seconds(slowest)), "until": shown(SimTime::from_seconds(until))}),
+            );
+            for life in lives.iter_mut() {
+                life.pass_to(until.min(slowest + step), books, stage, hours)?;
+                life.settle(self.clock.now_utc().timestamp_millis());
+            }
+            self.save(lives, setup, true, true, log);
+            while self.is_waiting_for_store(lives) && !stop.load(Ordering::Relaxed) {
+                self.clock.sleep(TICK);
+            }
+        }
+    }
+
+    /// Lets the teams hear which checkpoints are written, and tells whether one is not.
+    fn is_waiting_for_store(&self, lives: &mut [TeamLife]) -> bool {
+        for life in lives.iter_mut() {
+            if let Some(second) = self.keeper.told.checkpoint(life.number) {
+                life.written(second);
+            }
+        }
+        lives.iter().any(TeamLife::waits_for_store)
     }
 
     /// Notes how long the company was down before it was opened again.
@@ -580,9 +644,16 @@ impl Server {
                     }
                 }
             }
+            self.is_waiting_for_store(lives);
+            for (place, people) in self.shelf.iter().flat_map(Shelf::found) {
+                lives[place].found(people);
+            }
             let stamp_ms = self.clock.now_utc().timestamp_millis();
             for (place, life) in lives.iter_mut().enumerate() {
                 let asks = life.advance(now.seconds(), stage, hours, stamp_ms);
+                if let (Some(users), Some(shelf)) = (life.wants(stage, hours), &self.shelf) {
+                    shelf.want(place, life.number, users);
+                }
                 for (second, user) in asks {
                     let late_s = (now.seconds() - second) as f64 / pace.speed;
                     if late_s > FRESH_S {
@@ -844,6 +915,15 @@ impl Server {
         if let Some(fault) = self.keeper.told.fault() {
             faults.push(format!("store: {fault}"));
         }
+        if let Some(fault) = self.shelf.as_ref().and_then(Shelf::fault) {
+            faults.push(format!("viewers cannot be read from the store: {fault}"));
+        }
+        let unreadable = self.unreadable.load(Ordering::Relaxed);
+        if unreadable > 0 {
+            faults.push(format!(
+                "what the store has of {unreadable} viewers cannot be read: they begin anew"
+            ));
+        }
         if step_s.abs() > STEP_S {
             faults.push(format!(
                 "the clock of this machine was set by {step_s:+.1} s; the company goes on evenly"
@@ -901,6 +981,13 @@ fn withdrawals(planned: &[Planned], played: &[Played], world: &World) -> BTreeMa
         known.extend(named.or(noted).map(|movie| (place, movie)));
     }
     known
+}
+
+fn halted(halt: Halt) -> ServeError {
+    match halt {
+        Halt::Stream(error) => error.into(),
+        Halt::Store(error) => error.into(),
+    }
 }
 
 /// Tells when the stream of a team begins and ends to take nothing.

@@ -4,7 +4,7 @@
 //! in it. After a crash the team is played again from its last checkpoint, hears the answers that the stream tells, compares
 //! every line with the one that is there, and goes on where the stream ends.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use super::answer;
 use super::board::TeamView;
 use super::quirk::Pen;
+use super::shelf::Sleepers;
 use super::time::Hours;
 use crate::event::{Event, MAX_LINE, Record, SimTime};
 use crate::exchange::Outcome;
 use crate::sim::{Crowd, Person, Scene, Todo, Told, Viewing};
-use crate::store::{Checkpoint, Save};
+use crate::store::{Checkpoint, Save, StoreError};
 use crate::stream::{At, Page, Publisher, Reader, StreamError};
 use crate::trouble::Onslaught;
 use crate::world::{MovieIndex, UserId, World};
@@ -31,6 +32,9 @@ const MOST_SECONDS: i64 = 20_000;
 const MOST_PENDING: usize = 100_000;
 /// Requests that are not saved yet, before the team's viewers are held.
 const MOST_UNSAVED: usize = 200_000;
+/// The seconds for which people are woken at once, at least, and how many of the clock's they are.
+const WINDOW_S: f64 = 60.0;
+const WINDOW_WALL_S: f64 = 5.0;
 /// The largest agenda of a checkpoint that is unpacked.
 const MAX_AGENDA: u64 = 1 << 30;
 
@@ -63,6 +67,36 @@ pub(super) struct Stage<'s> {
     pub(super) factor: f64,
     pub(super) deadline_ms: u64,
     pub(super) world: &'s World,
+    /// Company seconds a second.
+    pub(super) speed: f64,
+}
+
+impl Stage<'_> {
+    /// Returns for how many seconds people are woken at once.
+    fn window(&self) -> i64 {
+        WINDOW_S.max(self.speed * WINDOW_WALL_S) as i64
+    }
+}
+
+/// Why a team cannot be played again.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Its stream, or what the checkpoint has of it, cannot be read.
+    Stream(StreamError),
+    /// The store does not give the people.
+    Store(StoreError),
+}
+
+impl From<StreamError> for Halt {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// One team's company.
@@ -80,6 +114,16 @@ pub(super) struct TeamLife {
     unsaved: Save,
     counted: u64,
     people_anew: bool,
+    /// Everybody is awake who sits down before this second.
+    awake_until: i64,
+    /// What `awake_until` will be when those are found who are asked for.
+    asked_until: Option<i64>,
+    /// Those of them to whom an answer has come.
+    asked_strays: Vec<u32>,
+    /// Whether the store has people of these viewers: not before their first checkpoint is written.
+    has_sleepers: bool,
+    /// The checkpoints that are not known to be written, by their seconds, with whom they have.
+    handed: VecDeque<(i64, BTreeSet<u32>)>,
     broken: bool,
     pub(super) view: TeamView,
 }
@@ -124,6 +168,11 @@ impl TeamLife {
             },
             counted,
             people_anew: true,
+            awake_until: second,
+            asked_until: None,
+            asked_strays: Vec::new(),
+            has_sleepers: false,
+            handed: VecDeque::new(),
             broken: false,
             view: TeamView::new(number, name, server),
         }
@@ -139,23 +188,21 @@ impl TeamLife {
         &mut self,
         checkpoint: &Checkpoint,
         counted: u64,
-        reader: &mut dyn Reader,
+        (reader, sleepers): (&mut dyn Reader, &mut dyn Sleepers),
         stage: &Stage<'_>,
         hours: &mut Hours,
-    ) -> Result<Resumed, StreamError> {
+    ) -> Result<Resumed, Halt> {
         let broken =
             |what: &str| StreamError::Broken(format!("the checkpoint of team {}: {what}", self.number));
         let agenda: Vec<((i64, u64), Todo)> =
             unpack(&checkpoint.agenda).ok_or_else(|| broken("its agenda cannot be read"))?;
-        let people: Option<Vec<(u32, Person)>> = checkpoint
-            .people
-            .iter()
-            .map(|(user, state)| Some((*user, serde_json::from_slice(state).ok()?)))
-            .collect();
-        let people = people.ok_or_else(|| broken("a person cannot be read"))?;
-        self.crowd = Crowd::resume(agenda, checkpoint.noted, people);
+        self.crowd = Crowd::resume(agenda, checkpoint.noted);
         self.next_second = checkpoint.second;
+        self.awake_until = checkpoint.second;
         self.people_anew = false;
+        self.has_sleepers = true;
+        let choosing: Vec<u32> = self.crowd.choosing().collect();
+        self.wake(&choosing, sleepers)?;
         let mut past = Past::open(reader, checkpoint.seq.min(counted))?;
         // What was published before the checkpoint and not counted yet.
         while past.seq().is_some_and(|seq| seq < checkpoint.seq) {
@@ -166,7 +213,7 @@ impl TeamLife {
                 self.count(seq, record);
             }
         }
-        let resumed = self.play_again(&mut past, counted, reader, stage, hours)?;
+        let resumed = self.play_again(&mut past, counted, (reader, sleepers), stage, hours)?;
         self.counted = self.publisher.next_seq();
         Ok(resumed)
     }
@@ -175,10 +222,10 @@ impl TeamLife {
         &mut self,
         past: &mut Past,
         counted: u64,
-        reader: &mut dyn Reader,
+        (reader, sleepers): (&mut dyn Reader, &mut dyn Sleepers),
         stage: &Stage<'_>,
         hours: &mut Hours,
-    ) -> Result<Resumed, StreamError> {
+    ) -> Result<Resumed, Halt> {
         let mut compared = 0;
         let mut line = Vec::new();
         while past.seq().is_some() {
@@ -192,11 +239,13 @@ impl TeamLife {
                 };
                 let seq = *seq;
                 past.next(reader)?;
+                self.wake(&[record.user], sleepers)?;
                 self.hear(&record, stage);
                 if seq >= counted {
                     self.count(seq, record);
                 }
             }
+            self.wake_arrivals(sleepers, stage, hours)?;
             let told = self.second(stage, hours);
             let first = past.last();
             let lines: Vec<(Record, Vec<u8>)> = told
@@ -214,7 +263,7 @@ impl TeamLife {
                     }
                     Some((apart, _)) => {
                         let apart = *apart;
-                        self.pass_over(past, counted, reader, stage)?;
+                        self.pass_over(past, counted, (reader, sleepers), stage)?;
                         return Ok(Resumed::Apart { seq: apart });
                     }
                 }
@@ -227,11 +276,11 @@ impl TeamLife {
     pub(super) fn count_past(
         &mut self,
         counted: u64,
-        reader: &mut dyn Reader,
+        (reader, sleepers): (&mut dyn Reader, &mut dyn Sleepers),
         stage: &Stage<'_>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<(), Halt> {
         let mut past = Past::open(reader, counted)?;
-        self.pass_over(&mut past, counted, reader, stage)
+        self.pass_over(&mut past, counted, (reader, sleepers), stage)
     }
 
     /// Counts the rest of the stream without comparing it, and goes on behind its last moment.
@@ -239,9 +288,9 @@ impl TeamLife {
         &mut self,
         past: &mut Past,
         counted: u64,
-        reader: &mut dyn Reader,
+        (reader, sleepers): (&mut dyn Reader, &mut dyn Sleepers),
         stage: &Stage<'_>,
-    ) -> Result<(), StreamError> {
+    ) -> Result<(), Halt> {
         self.pending.clear();
         while let Some((seq, line)) = past.next(reader)? {
             let Some(record) = stage.pen.read(seq, &line) else {
@@ -249,6 +298,7 @@ impl TeamLife {
             };
             self.next_second = self.next_second.max(stage.pen.time(&record).seconds() + 1);
             if matches!(record.event, Event::Recommend { .. }) {
+                self.wake(&[record.user], sleepers)?;
                 self.hear(&record, stage);
                 if seq >= counted {
                     self.count(seq, record);
@@ -256,6 +306,118 @@ impl TeamLife {
             }
         }
         Ok(())
+    }
+
+    /// Wakes those of some people who sleep.
+    fn wake(&mut self, users: &[u32], sleepers: &mut dyn Sleepers) -> Result<(), StoreError> {
+        let asleep: Vec<u32> = users
+            .iter()
+            .copied()
+            .filter(|user| !self.crowd.is_awake(*user))
+            .collect();
+        if !asleep.is_empty() && self.has_sleepers {
+            for (user, person) in sleepers.read(self.number, &asleep)? {
+                self.crowd.wake(user, person);
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes those who sit down in the next second and some more, if they are not.
+    fn wake_arrivals(
+        &mut self,
+        sleepers: &mut dyn Sleepers,
+        stage: &Stage<'_>,
+        hours: &mut Hours,
+    ) -> Result<(), StoreError> {
+        if self.next_second >= self.awake_until {
+            let users = self.prepare(stage, hours);
+            self.wake(&users, sleepers)?;
+            self.found(Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Lets sleep who may, and returns who of those sleeps who sit down in the next window, which is then asked for.
+    fn prepare(&mut self, stage: &Stage<'_>, hours: &mut Hours) -> Vec<u32> {
+        let mut span = |from: i64, until: i64| -> BTreeSet<u32> {
+            (from..until)
+                .flat_map(|second| {
+                    hours
+                        .at(stage, second)
+                        .iter()
+                        .map(|arrival| arrival.user.0)
+                        .collect::<Vec<_>>()
+                })
+                .collect()
+        };
+        let from = self.awake_until.max(self.next_second);
+        let until = from + stage.window();
+        let soon = span(self.next_second, from);
+        let next = span(from, until);
+        let handed = &self.handed;
+        self.crowd.rest(|user| {
+            soon.contains(&user)
+                || next.contains(&user)
+                || handed.iter().any(|(_, people)| people.contains(&user))
+        });
+        self.asked_until = Some(until);
+        next.into_iter()
+            .filter(|user| !self.crowd.is_awake(*user))
+            .collect()
+    }
+
+    /// Returns the people who are wanted from the store before the team can be played on; they are then asked for.
+    pub(super) fn wants(&mut self, stage: &Stage<'_>, hours: &mut Hours) -> Option<Vec<u32>> {
+        if self.asked_until.is_some() {
+            return None;
+        }
+        let mut users = if self.awake_until - self.next_second <= stage.window() {
+            self.prepare(stage, hours)
+        } else {
+            Vec::new()
+        };
+        self.asked_strays = self.strays();
+        users.extend(&self.asked_strays);
+        if users.is_empty() || !self.has_sleepers {
+            self.found(Vec::new());
+            return None;
+        }
+        self.asked_until.get_or_insert(self.awake_until);
+        Some(users)
+    }
+
+    /// Returns those to whom an answer has come that they cannot hear: the answer came so late that they sleep.
+    fn strays(&self) -> Vec<u32> {
+        let users = self.answers.iter().map(|answer| answer.user);
+        users
+            .filter(|user| self.has_sleepers && !self.crowd.is_awake(*user))
+            .collect()
+    }
+
+    /// Wakes the people who were asked for, as far as the store had them.
+    pub(super) fn found(&mut self, people: Vec<(u32, Person)>) {
+        for (user, person) in people {
+            self.crowd.wake(user, person);
+        }
+        // Whom the store does not know has done nothing yet.
+        for user in std::mem::take(&mut self.asked_strays) {
+            self.crowd.wake(user, Person::default());
+        }
+        self.awake_until = self.asked_until.take().unwrap_or(self.awake_until);
+    }
+
+    /// Tells whether a checkpoint is not known to be written.
+    pub(super) fn waits_for_store(&self) -> bool {
+        !self.handed.is_empty()
+    }
+
+    /// Hears up to which second checkpoints are written.
+    pub(super) fn written(&mut self, second: i64) {
+        while self.handed.front().is_some_and(|(handed, _)| *handed <= second) {
+            self.handed.pop_front();
+            self.has_sleepers = true;
+        }
     }
 
     /// Takes an answer, to be told in the next second that is played.
@@ -270,10 +432,18 @@ impl TeamLife {
     }
 
     /// Goes to a second without telling what happens until then, as after a stop that is too long to be made up for.
-    pub(super) fn pass_to(&mut self, second: i64, stage: &Stage<'_>, hours: &mut Hours) {
+    pub(super) fn pass_to(
+        &mut self,
+        second: i64,
+        sleepers: &mut dyn Sleepers,
+        stage: &Stage<'_>,
+        hours: &mut Hours,
+    ) -> Result<(), StoreError> {
         while self.next_second < second {
+            self.wake_arrivals(sleepers, stage, hours)?;
             drop(self.second(stage, hours));
         }
+        Ok(())
     }
 
     /// Plays the next second, and returns what is told of it.
@@ -328,7 +498,7 @@ impl TeamLife {
     ) -> Vec<(i64, UserId)> {
         let mut asks = Vec::new();
         self.hand_on(stamp_ms);
-        let last = until.min(self.next_second + MOST_SECONDS);
+        let last = until.min(self.next_second + MOST_SECONDS).min(self.awake_until);
         while self.next_second < last
             && self.pending.len() < MOST_PENDING
             && self.unsaved.requests.len() < MOST_UNSAVED
@@ -352,6 +522,16 @@ impl TeamLife {
                 self.hand_on(stamp_ms);
             }
         }
+        self.settle(stamp_ms);
+        self.view.watching = self.crowd.watching();
+        self.view.awake = self.crowd.awake();
+        self.view.pending = self.pending.len();
+        self.view.second = self.next_second;
+        asks
+    }
+
+    /// Hands all lines to the stream that it takes.
+    pub(super) fn settle(&mut self, stamp_ms: i64) {
         self.hand_on(stamp_ms);
         let flushed = self.publisher.flush();
         self.acknowledge();
@@ -360,10 +540,6 @@ impl TeamLife {
             Ok(()) => {}
             Err(error) => self.fail(&error),
         }
-        self.view.watching = self.crowd.watching();
-        self.view.pending = self.pending.len();
-        self.view.second = self.next_second;
-        asks
     }
 
     fn seq_to_come(&self) -> u64 {
@@ -372,6 +548,11 @@ impl TeamLife {
 
     fn tell_answers(&mut self, second: i64, stage: &Stage<'_>) {
         for answer in std::mem::take(&mut self.answers) {
+            if self.has_sleepers && !self.crowd.is_awake(answer.user) {
+                // It is heard once they are awake.
+                self.answers.push(answer);
+                continue;
+            }
             let Some(event) = answer::event(&self.server, &answer.outcome, answer.millis, stage.deadline_ms)
             else {
                 self.view.ours += 1;
@@ -502,9 +683,10 @@ impl TeamLife {
         let (agenda, noted) = self.crowd.agenda();
         let agenda: Vec<(&(i64, u64), &Todo)> = agenda.iter().collect();
         let packed = pack(&agenda);
-        let people = self
-            .crowd
-            .take_changed()
+        let changed = self.crowd.take_changed();
+        let users = changed.iter().map(|(user, _)| *user).collect();
+        self.handed.push_back((self.next_second, users));
+        let people = changed
             .into_iter()
             .map(|(user, person)| (user, serde_json::to_vec(&person).unwrap_or_default()))
             .collect();

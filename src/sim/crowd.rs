@@ -148,10 +148,13 @@ pub enum Todo {
     },
 }
 
-/// The viewers of one team.
+/// The viewers of one team: those who are awake, that is in memory. A viewer who was ever awake and sleeps has to be woken, with
+/// what a checkpoint has of them, before they sit down or hear of a list; who chooses does not sleep.
 #[derive(Debug, Clone, Default)]
 pub struct Crowd {
     people: BTreeMap<u32, Person>,
+    /// Those who have sat down and not chosen yet.
+    choosing: BTreeSet<u32>,
     /// By second and order of being noted down.
     agenda: BTreeMap<(i64, u64), Todo>,
     noted: u64,
@@ -159,18 +162,47 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Goes on from a checkpoint: its agenda, the count of what was ever noted in it, and the people it had.
-    pub fn resume(
-        agenda: impl IntoIterator<Item = ((i64, u64), Todo)>,
-        noted: u64,
-        people: impl IntoIterator<Item = (u32, Person)>,
-    ) -> Self {
+    /// Goes on from a checkpoint: its agenda, and the count of what was ever noted in it. Everybody sleeps.
+    pub fn resume(agenda: impl IntoIterator<Item = ((i64, u64), Todo)>, noted: u64) -> Self {
+        let agenda: BTreeMap<(i64, u64), Todo> = agenda.into_iter().collect();
+        let chooses = |todo: &Todo| match todo {
+            Todo::Choose { user } => Some(*user),
+            _ => None,
+        };
         Self {
-            people: people.into_iter().collect(),
-            agenda: agenda.into_iter().collect(),
+            people: BTreeMap::new(),
+            choosing: agenda.values().filter_map(chooses).collect(),
+            agenda,
             noted,
             changed: BTreeSet::new(),
         }
+    }
+
+    /// Returns who has sat down and not chosen yet.
+    pub fn choosing(&self) -> impl Iterator<Item = u32> {
+        self.choosing.iter().copied()
+    }
+
+    /// Tells whether somebody is awake.
+    pub fn is_awake(&self, user: u32) -> bool {
+        self.people.contains_key(&user)
+    }
+
+    /// Returns how many are awake.
+    pub fn awake(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Wakes somebody with what a checkpoint has of them; who is awake stays as they are.
+    pub fn wake(&mut self, user: u32, person: Person) {
+        self.people.entry(user).or_insert(person);
+    }
+
+    /// Lets all sleep who are in a checkpoint as they are, but for those who choose and those who are to be kept awake.
+    pub fn rest(&mut self, is_kept: impl Fn(u32) -> bool) {
+        let (changed, choosing) = (&self.changed, &self.choosing);
+        self.people
+            .retain(|user, _| changed.contains(user) || choosing.contains(user) || is_kept(*user));
     }
 
     /// Returns the agenda and the count of what was ever noted in it, for a checkpoint.
@@ -186,12 +218,7 @@ impl Crowd {
             .collect()
     }
 
-    /// Returns how many viewers have left for good.
-    pub fn gone(&self) -> usize {
-        self.people.values().filter(|person| person.gone).count()
-    }
-
-    /// Returns how many sit before a movie.
+    /// Returns how many sit before a movie, about to choose one or to rate it.
     pub fn watching(&self) -> usize {
         self.agenda.len()
     }
@@ -206,7 +233,7 @@ impl Crowd {
         self.noted += 1;
     }
 
-    /// Puts a list before a viewer, best first.
+    /// Puts a list before a viewer who is awake or was never seen, best first.
     pub fn hear(&mut self, user: UserId, list: &[MovieIndex]) {
         self.person(user.0).list = list.iter().map(|movie| movie.0).collect();
     }
@@ -280,10 +307,12 @@ impl Crowd {
         }
         let chooses = second + scene.patience_s;
         self.person(user.0).busy_until = chooses;
+        self.choosing.insert(user.0);
         self.note(chooses, Todo::Choose { user: user.0 });
     }
 
     fn choose(&mut self, scene: &Scene<'_>, second: i64, user: UserId, told: &mut Vec<Told>) {
+        self.choosing.remove(&user.0);
         let world = scene.world;
         let (Some(mut taste), Some(level)) = (world.taste(user), world.acceptance_level(user)) else {
             return;
@@ -459,8 +488,10 @@ mod tests {
         let list: Vec<u32> = (0..20).collect();
         let before = play(&world, &mut whole, 0..5_000, &list);
         let (agenda, noted) = whole.agenda();
-        let people = whole.clone().take_changed();
-        let mut again = Crowd::resume(agenda.clone(), noted, people);
+        let mut again = Crowd::resume(agenda.clone(), noted);
+        for (user, person) in whole.clone().take_changed() {
+            again.wake(user, person);
+        }
         let after = play(&world, &mut whole, 5_000..9_000, &list);
         assert_eq!(play(&world, &mut again, 5_000..9_000, &list), after);
         assert!(
@@ -469,6 +500,31 @@ mod tests {
             before.len(),
             after.len()
         );
+    }
+
+    #[test]
+    fn who_sleeps_and_is_woken_in_time_does_what_they_would_have_done() {
+        let world = world();
+        let list: Vec<u32> = (0..20).collect();
+        let mut whole = Crowd::default();
+        let expected = play(&world, &mut whole, 0..9_000, &list);
+        let (mut crowd, mut kept, mut told, mut most) = (Crowd::default(), BTreeMap::new(), Vec::new(), 0);
+        for begin in (0..9_000).step_by(30) {
+            // Everybody may come in the next thirty seconds.
+            for (user, person) in &kept {
+                crowd.wake(*user, Clone::clone(person));
+            }
+            told.extend(play(&world, &mut crowd, begin..begin + 30, &list));
+            most = most.max(crowd.take_changed().into_iter().fold(0, |count, (user, person)| {
+                kept.insert(user, person);
+                count + 1
+            }));
+            crowd.rest(|_| false);
+            assert!(crowd.choosing().all(|user| crowd.is_awake(user)));
+            assert_eq!(crowd.awake(), crowd.choosing().count());
+        }
+        assert_eq!(told, expected);
+        assert!(kept.len() > 2 * most, "{} {most}", kept.len());
     }
 
     #[test]

@@ -30,10 +30,18 @@ impl StoreError {
     fn new(error: impl fmt::Display) -> Self {
         Self(error.to_string())
     }
+
+    /// One that a test says.
+    #[cfg(test)]
+    pub(crate) fn from_words(words: &str) -> Self {
+        Self::new(words)
+    }
 }
 
 /// The note that says before which moment requests were forgotten, in microseconds of the log.
 const FORGOTTEN: &str = "forgotten_before_us";
+/// The people that one query asks for.
+const MOST_AT_ONCE: usize = 500;
 
 /// The steps that lead to the schema, in order. A step that has been released is never changed; what is new goes behind it.
 ///
@@ -400,7 +408,7 @@ impl Store {
             .collect())
     }
 
-    /// Returns where a team's viewers stand, with all people; none before the first checkpoint.
+    /// Returns where a team's viewers stand, without the people ([`Store::people`]); none before the first checkpoint.
     ///
     /// # Errors
     /// When the store fails.
@@ -413,22 +421,35 @@ impl Store {
         let Some(row) = rows.first() else {
             return Ok(None);
         };
-        let people = self.back.query(
-            "SELECT member, state FROM person WHERE team = $1 ORDER BY member",
-            &[team],
-        )?;
         Ok(Some(Checkpoint {
             second: int(row, 0),
             seq: int(row, 1) as u64,
             noted: int(row, 2) as u64,
             setup: text(row, 3).to_owned(),
             agenda: blob(row, 4).to_vec(),
-            people: people
-                .iter()
-                .map(|row| (int(row, 0) as u32, blob(row, 1).to_vec()))
-                .collect(),
+            people: Vec::new(),
             anew: false,
         }))
+    }
+
+    /// Returns those of some people of a team whom a checkpoint had, packed as it had them, in the order of their numbers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn people(&mut self, team: u32, users: &[u32]) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
+        let team = Value::Int(i64::from(team));
+        let mut all = Vec::new();
+        for some in users.chunks(MOST_AT_ONCE) {
+            let numbers: Vec<String> = some.iter().map(ToString::to_string).collect();
+            let query = format!(
+                "SELECT member, state FROM person WHERE team = $1 AND member IN ({})",
+                numbers.join(",")
+            );
+            let rows = self.back.query(&query, slice::from_ref(&team))?;
+            all.extend(rows.iter().map(|row| (int(row, 0) as u32, blob(row, 1).to_vec())));
+        }
+        all.sort_unstable_by_key(|(user, _)| *user);
+        Ok(all)
     }
 
     /// Keeps a text under a name.

@@ -97,9 +97,13 @@ fn holds(reopen: &dyn Fn() -> Store) {
     let found = store.checkpoint(3).unwrap().unwrap();
     assert_eq!((found.seq, found.second, found.noted), (2, 99, 4));
     assert_eq!(found.agenda, [0, 1, 255]);
-    assert_eq!(found.people, [(1, vec![1]), (2, vec![3])]);
+    let everybody: Vec<u32> = (0..1_000).collect();
+    assert_eq!(store.people(3, &everybody).unwrap(), [(1, vec![1]), (2, vec![3])]);
+    assert_eq!(store.people(3, &[2, 7]).unwrap(), [(2, vec![3])]);
+    assert_eq!(store.people(3, &[]).unwrap(), []);
+    assert_eq!(store.people(4, &everybody).unwrap(), []);
     store.save(&checkpoint(3, &[(9, 9)], true), &Movie, 800).unwrap();
-    assert_eq!(store.checkpoint(3).unwrap().unwrap().people, [(9, vec![9])]);
+    assert_eq!(store.people(3, &everybody).unwrap(), [(9, vec![9])]);
     let sightings = store.sightings(3).unwrap();
     assert_eq!(sightings[1], (SimTime(9), "it's \"2\"".to_owned()));
 
