@@ -1,10 +1,11 @@
 //! The assignments that are built in: their points, their checklists, and what a checklist must not say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use reelworld::trouble::{FINDINGS, parse_claims};
 use serde_json::Value as Json;
 use toml::Value;
 
@@ -23,8 +24,12 @@ const POINTS: [(&str, i64); 9] = [
     ("mlops", 100),
 ];
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn rubric(milestone: &str) -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("rubrics/{milestone}.toml"));
+    let file = root().join(format!("rubrics/{milestone}.toml"));
     fs::read_to_string(file)
         .unwrap()
         .parse::<toml::Table>()
@@ -104,6 +109,27 @@ fn what_a_person_judges_has_marks_for_both_ways_and_something_to_look_at() {
 }
 
 #[test]
+fn what_a_person_judges_has_a_note_for_graders_that_says_more_than_the_criterion() {
+    for (assignment, _) in POINTS {
+        let rubric = rubric(assignment);
+        let mut notes = BTreeSet::new();
+        for criterion in rubric["criterion"].as_array().unwrap() {
+            let note = criterion.get("grader_note").and_then(Value::as_str);
+            if criterion["method"].as_str() != Some("judged") {
+                continue;
+            }
+            let note = note.unwrap_or_else(|| panic!("no note: {criterion}"));
+            assert!(note.split_whitespace().count() >= 5, "{criterion}");
+            for key in ["text", "title"] {
+                assert_ne!(criterion[key].as_str(), Some(note), "{criterion}");
+            }
+            assert!(notes.insert(note.to_owned()), "said twice: {criterion}");
+        }
+        assert!(!notes.is_empty(), "{assignment}");
+    }
+}
+
+#[test]
 fn individual_assignments_are_each_persons_own_and_milestones_have_a_part_for_each_member() {
     for (assignment, _) in POINTS {
         let rubric = rubric(assignment);
@@ -118,6 +144,46 @@ fn individual_assignments_are_each_persons_own_and_milestones_have_a_part_for_ea
             assert_eq!(own, criteria.len(), "{assignment}");
         }
     }
+}
+
+/// The words that a reader of findings takes for a key, from its hint about one that is none.
+fn words_of_findings(table: &str) -> BTreeSet<String> {
+    let text = format!("schema = \"reelworld/findings/v1\"\n[[finding]]\n{table}\n");
+    let faults = parse_claims(FINDINGS, &text).unwrap_err();
+    let mut refused = faults.0.iter().filter(|fault| fault.message.contains("`xyzzy`"));
+    let hint = refused.next().unwrap().hint.clone().unwrap();
+    let words = hint.strip_prefix("one of ").unwrap().split(", ");
+    words.map(|word| word.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn the_form_of_findings_in_the_starter_names_what_can_be_claimed_and_can_be_read() {
+    let form = fs::read_to_string(root().join("templates/m4/findings.toml")).unwrap();
+    // The words stand in a comment behind the key, and on the lines below that hold nothing else.
+    let words_behind = |key: &str| -> BTreeSet<String> {
+        let mut lines = form.lines().skip_while(|line| !line.contains(key));
+        let first = lines.next().unwrap().rsplit('#').next().unwrap();
+        let rest = lines
+            .take_while(|line| !line.contains('='))
+            .map(|line| line.trim_start_matches(['#', ' ']));
+        let words = [first].into_iter().chain(rest).flat_map(|line| line.split(','));
+        words
+            .map(|word| word.trim().to_owned())
+            .filter(|word| !word.is_empty())
+            .collect()
+    };
+    assert_eq!(
+        words_behind("kind = \"rating_attack\""),
+        words_of_findings("kind = 'xyzzy'")
+    );
+    let effects = words_of_findings("kind = 'feedback_loop'\neffect = 'xyzzy'");
+    assert_eq!(words_behind("effect = "), effects);
+
+    let shown = form.replace("\n#  ", "\n").replace("\n#\n", "\n");
+    let schema = "schema = \"reelworld/findings/v1\"\n";
+    let shown = format!("{schema}{}", shown.replace(schema, ""));
+    assert!(parse_claims(FINDINGS, &form).unwrap().is_empty());
+    assert_eq!(parse_claims(FINDINGS, &shown).unwrap().len(), 2, "{shown}");
 }
 
 fn verdicts(report: &Json) -> BTreeMap<String, String> {
