@@ -195,3 +195,32 @@ fn services_that_go_down_together_are_named_for_a_person_to_look_at() {
     let output = small(&["alike", "--store", "nothing.db"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn two_starters_that_nobody_has_touched_are_not_flagged_although_no_base_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let compared = |teams: [&str; 2], more: &[&Path]| -> Value {
+        let mut command = small(&["alike", "--json"]);
+        command.args(more).arg("--code").args(teams);
+        let output = command.current_dir(dir.path()).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let empty = dir.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    for framework in ["plain", "flask", "fastapi", "node"] {
+        let teams = ["falcons", "otters"].map(|team| format!("{team}-{framework}"));
+        for team in &teams {
+            let mut command = small(&["starter", "new", "m4", "--framework", framework, "--team", team]);
+            let output = command.current_dir(dir.path()).output().unwrap();
+            assert!(output.status.success(), "{framework}: {}", told(&output));
+        }
+        let teams = [teams[0].as_str(), teams[1].as_str()];
+        let report = compared(teams, &[]);
+        assert_eq!(report["submissions"], 2);
+        assert_eq!(report["pairs"], serde_json::json!([]), "{framework}: {report}");
+        // Without what the company gave them they are one.
+        let report = compared(teams, &[Path::new("--base"), &empty]);
+        assert_eq!(report["pairs"][0]["flagged"], true, "{framework}: {report}");
+    }
+}
