@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use reelworld::incident::{Incident, Incidents, Kind};
+use reelworld::sim::term_start;
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -98,4 +100,27 @@ fn a_drill_that_cannot_be_says_what_can() {
         "{}",
         told(&output)
     );
+}
+
+#[test]
+fn the_incidents_on_a_date_that_a_course_file_shows_are_read_once_they_are_no_comment() {
+    let shipped = fs::read_to_string(root().join("assignments/m2/incidents.toml")).unwrap();
+    let (before, shown) = shipped.split_once("\n# # ").unwrap();
+    let shown = shown.replace("\n# ", "\n").replace("\n#\n", "\n\n");
+    let movies = 2_000;
+    let now = Incidents::parse("incidents.toml", &shipped, movies).unwrap();
+    assert!(now.0.iter().all(|incident| incident.calendar.is_none()));
+    let all = Incidents::parse("incidents.toml", &format!("{before}\n# {shown}"), movies).unwrap();
+    let dated = &all.0[now.0.len()..];
+    assert!(dated.len() >= 3, "{dated:?}");
+    // A course that sets no calendar plays the built-in term, of sixteen weeks.
+    let begins = term_start();
+    let ends = begins.plus_seconds(16 * 7 * 86_400);
+    for incident in dated {
+        let dates = incident.calendar.unwrap();
+        assert!(begins <= dates.from && dates.until <= ends, "{incident:?}");
+        assert!(incident.drill.is_none(), "{incident:?}");
+    }
+    let drift = |incident: &&Incident| matches!(incident.kind, Kind::Drift(_));
+    assert_eq!(dated.iter().filter(drift).count(), 1);
 }
