@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +27,8 @@ use crate::submission::{LIMITS, StageError, Submission, stage};
 const MOST_UNDER_WAY: usize = 64;
 /// How many submissions in a row this machine may refuse before the run is stopped: the next would fare no better.
 const MOST_REFUSALS: usize = 3;
+/// The room that a machine must have for evidence to be well.
+const EVIDENCE_BYTES: usize = 1 << 20;
 /// Between two looks at the flag and the deadlines.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks from one drawing of the board to the next.
@@ -266,7 +269,10 @@ impl Class<'_> {
                         );
                     }
                     End::Machine { why } => {
-                        let enough = refusals.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_REFUSALS;
+                        // Where the next would fare well, it was this one's, whatever it did.
+                        let is_well = self.machine_is_well();
+                        let enough =
+                            !is_well && refusals.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_REFUSALS;
                         if enough || card.is_none() {
                             set(&broken, Failure::machine(why.clone()));
                         }
@@ -361,6 +367,18 @@ impl Class<'_> {
         }
     }
 
+    /// Tells whether this machine can measure at the moment: it makes sandboxes, if they are wanted, and its disk takes evidence.
+    pub(super) fn machine_is_well(&self) -> bool {
+        let is_kept = tempfile::NamedTempFile::new_in(self.out).and_then(|mut file| {
+            file.write_all(&vec![0; EVIDENCE_BYTES])
+                .and_then(|()| file.as_file().sync_all())
+        });
+        is_kept.is_ok()
+            && self
+                .isolation
+                .is_none_or(|isolation| isolation.is_well(self.clock))
+    }
+
     /// Gives a submission's turn back and removes what is no evidence.
     fn leave(&self, slot: &Slot<'_>) {
         slot.turn.rest();
@@ -435,8 +453,16 @@ impl Class<'_> {
         }
         let mut left_out = Vec::new();
         let subject = match stage(&submission.source, &work, LIMITS, (self.clock, stop)) {
-            Ok(staged) => {
+            Ok(staged) => 'staged: {
                 left_out = staged.notes;
+                if self.isolation.is_some() {
+                    let misfit = Isolation::misfit(&work, &self.milestone.assignment.bounds);
+                    let unreadable =
+                        |error| Failure::machine(format!("cannot read the copy of `{name}`: {error}"));
+                    if let Some(why) = misfit.map_err(unreadable)? {
+                        break 'staged Subject::Refused { why, ours: false };
+                    }
+                }
                 let with_packages = self.prepare(&work, slot, board)?;
                 let walls = with_packages.as_ref().or(self.isolation).map(|isolation| Walls {
                     isolation,

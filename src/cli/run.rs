@@ -17,7 +17,7 @@ use crate::grade::{Ground, Job, MEASURES, MeasureError, Subject, Tools, Turn, me
 use crate::incident::Incidents;
 use crate::release::Release;
 use crate::report;
-use crate::repository::container_file;
+use crate::repository::{checked_out_commit, container_file};
 use crate::rubric::Rubric;
 use crate::sandbox::{
     Bounds, Containers, Isolation, Leash, SERVICE_FILE, ServiceSpec, Surroundings, Workplace,
@@ -275,7 +275,7 @@ pub(super) fn run_by(run: Run<'_>, hands: Hands<'_>) -> Result<Scorecard, Failur
         turn: hands.turn,
     };
     let commit = match &run.subject {
-        Subject::Repository(_, place) | Subject::Unstartable(_, place) => commit(&place.dir),
+        Subject::Repository(_, place) | Subject::Unstartable(_, place) => checked_out_commit(&place.dir),
         Subject::Address(_) | Subject::Refused { .. } => None,
     };
     let manifest = Manifest {
@@ -374,19 +374,4 @@ pub(super) fn exit_of(cards: &[Scorecard]) -> Exit {
     } else {
         Exit::Passed
     }
-}
-
-/// Returns the commit of a repository, read from git's own files.
-fn commit(dir: &Path) -> Option<String> {
-    let git = dir.join(".git");
-    let head = fs::read_to_string(git.join("HEAD")).ok()?;
-    let commit = match head.trim().strip_prefix("ref: ") {
-        Some(reference) => fs::read_to_string(git.join(reference)).ok()?,
-        None => head,
-    };
-    let commit = commit.trim().to_owned();
-    commit
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit())
-        .then_some(commit)
 }

@@ -220,7 +220,9 @@ impl Hands<'_> {
         let Some(line) = line.filter(|line| line.end != End::Interrupted) else {
             return Ok(());
         };
-        if let End::Machine { .. } = line.end {
+        if let End::Machine { .. } = line.end
+            && !class.machine_is_well()
+        {
             // Another machine may fare better: the job stays open, and this one does no more harm.
             let refused = || Failure::machine(format!("this machine refused `{}`", task.submission));
             return Err(outcome.given_up.unwrap_or_else(refused));

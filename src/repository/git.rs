@@ -6,7 +6,7 @@ use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use walkdir::WalkDir;
 
 /// How long one look at a history may take: two thousand commits take a second, and a broken store must not hold a class up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The seconds of a processor that one call of git may take.
+#[cfg(target_os = "linux")]
+const PROCESSOR_S: u64 = 300;
 /// The most references that are followed.
 const MOST_REFS: usize = 10_000;
 /// The most bytes of a file of references.
@@ -54,6 +57,14 @@ impl Store {
         let objects = git.join("objects");
         if !is_plain_dir(&git) || !is_plain_dir(&objects) {
             return Ok(None);
+        }
+        // Git would follow them to wherever they lead: to another team's work, which would then count as this one's.
+        for name in ["alternates", "http-alternates"] {
+            if fs::symlink_metadata(objects.join("info").join(name)).is_ok() {
+                return Err(theirs(format!(
+                    "it borrows the objects of another repository (`.git/objects/info/{name}`)"
+                )));
+            }
         }
         let (refs, head) = (references(&git)?, checked_out(&git));
         let detached = match &head {
@@ -186,6 +197,7 @@ impl Store {
                 format!("git cannot be run on this machine: {error}"),
             )
         })?;
+        bound(&child);
         let (Some(mut into), Some(out), Some(complaints)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -275,6 +287,38 @@ pub fn plumbing(dir: &Path, words: &[&str]) -> Command {
     command.env("GIT_TERMINAL_PROMPT", "0");
     command.env("LC_ALL", "C");
     command
+}
+
+/// Bounds the processor's time that git may take, so that it ends also where whoever started it was killed: a small history can
+/// hold a tree that takes years to list.
+pub fn bound(git: &Child) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+        let seconds = Some(PROCESSOR_S);
+        let limit = Rlimit {
+            current: seconds,
+            maximum: seconds,
+        };
+        // It may have ended by itself, which is what we want.
+        let _gone = prlimit(Pid::from_raw(git.id().cast_signed()), Resource::Cpu, limit);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _unbounded = git;
+}
+
+/// Returns the commit that is checked out in a folder, read from git's own files and nothing else; none where there is none.
+pub fn checked_out_commit(folder: &Path) -> Option<String> {
+    let git = folder.join(".git");
+    if !is_plain_dir(&git) {
+        return None;
+    }
+    match checked_out(&git) {
+        Head::Commit(hash) => Some(hash),
+        Head::Branch(name) => references(&git).ok()?.remove(&name),
+        Head::Nothing => None,
+    }
 }
 
 /// An error that is the repository's, and not this machine's.

@@ -29,8 +29,8 @@ pub use coverage::CoverageFacts;
 pub use document::marked_blocks;
 pub use facts::{FileFacts, LookFor, ReportFacts};
 use git::Store;
-pub use git::plumbing;
 pub use git::push;
+pub use git::{bound, checked_out_commit, plumbing};
 use history::{Commit, Leak, commits, commits_among, leaks, sizes};
 pub use reports::{Looks, PLACES};
 pub use tool::ToolClaim;
@@ -303,6 +303,54 @@ mod tests {
         let facts = HistoryFacts::read(team.path());
         assert_eq!((facts.commits, facts.described, facts.credentials), (1, 0, 1));
         assert!(facts.wordless[0].ends_with("\"wip\""));
+    }
+
+    #[test]
+    fn what_another_repository_holds_is_nobody_elses_work() {
+        let (fellow, thief) = (Repository::new(), Repository::new());
+        fellow.commit("work.py", "print(1)\n", "Rank the movies by their ratings");
+        let commit = fellow.ask(&["rev-parse", "HEAD"]);
+        let info = thief.path().join(".git/objects/info");
+        fs::create_dir_all(&info).unwrap();
+        fs::write(thief.path().join(".git/refs/heads/main"), &commit).unwrap();
+        let theirs = fellow.path().join(".git/objects");
+        fs::write(info.join("alternates"), format!("{}\n", theirs.display())).unwrap();
+        // Git by itself follows it.
+        assert_eq!(thief.ask(&["rev-list", "--count", "HEAD"]).trim(), "1");
+        let facts = HistoryFacts::read(thief.path());
+        assert_eq!(facts.commits, 0);
+        let fault = facts.fault.unwrap_or_default();
+        assert!(fault.contains("borrows the objects of another"), "{fault}");
+    }
+
+    #[test]
+    fn the_commit_that_is_checked_out_is_read_from_references_and_from_nothing_else() {
+        let team = Repository::new();
+        assert_eq!(checked_out_commit(team.path()), None);
+        team.commit("a", "1", "Begin with one file");
+        let commit = team.ask(&["rev-parse", "HEAD"]).trim().to_owned();
+        assert_eq!(checked_out_commit(team.path()), Some(commit.clone()));
+        team.git(&["pack-refs", "--all"]);
+        assert_eq!(checked_out_commit(team.path()), Some(commit.clone()));
+        team.git(&["checkout", "--quiet", "--detach"]);
+        assert_eq!(checked_out_commit(team.path()), Some(commit.clone()));
+        // A key has the form of a commit, and a pipe is read for ever.
+        fs::write(team.path().join("key"), "ab".repeat(20)).unwrap();
+        let head = team.path().join(".git/HEAD");
+        let pipe = team.path().join(".git/refs/heads/pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for reference in [
+            "../key",
+            "../../../../../etc/hostname",
+            "refs/heads/pipe",
+            "/dev/zero",
+        ] {
+            fs::write(&head, format!("ref: {reference}\n")).unwrap();
+            assert_eq!(checked_out_commit(team.path()), None, "{reference}");
+        }
+        fs::remove_file(&head).unwrap();
+        nix::unistd::mkfifo(&head, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(checked_out_commit(team.path()), None);
     }
 
     #[test]

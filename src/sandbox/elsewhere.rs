@@ -32,6 +32,11 @@ pub(super) struct Plan {
     pub(super) container: Option<Vec<String>>,
 }
 
+/// Everything fits where nothing can be opened.
+pub(super) fn misfit(_dir: &Path, _disk_mib: u32, _most_files: u32) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
 /// What would hold it.
 #[derive(Debug)]
 pub(super) struct Held {

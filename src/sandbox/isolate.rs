@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::bounds::Bounds;
 use super::container::{Unbuilt, unbuilt};
-use super::isolation::{Plan, Session, walls};
+use super::isolation::{Plan, Session, misfit, walls};
 use super::launch::BuildEnd;
 use crate::clock::Clock;
 use crate::mirror::{Hatch, HatchBounds, Mirror};
@@ -116,6 +116,20 @@ impl Isolation {
         let session = Session::open(&plan, None, clock).map_err(|error| refused(&error.to_string()))?;
         isolation.facts = facts(&version, &session, &unseen);
         Ok(isolation)
+    }
+
+    /// Tells whether a sandbox can be made at the moment: what failed in one then failed by what was in it.
+    pub fn is_well(&self, clock: Clock) -> bool {
+        let plan = self.plan(Bounds::default(), None);
+        Session::open(&plan, None, clock).is_ok()
+    }
+
+    /// Returns why the files of a submission do not fit into a sandbox, if they do not.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn misfit(dir: &Path, bounds: &Bounds) -> io::Result<Option<String>> {
+        misfit(dir, bounds.disk_mib, bounds.files)
     }
 
     /// Lets builds install the Python packages of a folder, which every sandbox sees read-only: no index is asked.

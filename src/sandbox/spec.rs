@@ -122,6 +122,8 @@ impl ObserveSpec {
     }
 }
 
+/// The largest file: a command of it, with its environment, goes into a sandbox as one message.
+pub(super) const MOST_BYTES: usize = 24 << 10;
 /// The path that is asked until it answers with a valid list, where nothing else is said.
 const READY: &str = "/recommend/1";
 /// Where a path names the user.
@@ -162,6 +164,14 @@ impl ServiceSpec {
     pub fn parse(file: &str, text: &str) -> Result<Self, Faults> {
         let document = Document::parse(file, text)?;
         let root = document.root();
+        if text.len() > MOST_BYTES {
+            let hint = "put long commands into a script of the repository, and name that".to_owned();
+            root.fault_at(
+                "service",
+                format!("the file is larger than {} KiB", MOST_BYTES >> 10),
+                Some(hint),
+            );
+        }
         root.require("service");
         let observe = root
             .table("observability")

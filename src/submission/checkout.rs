@@ -9,8 +9,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use walkdir::WalkDir;
 
 use super::StageError;
@@ -76,7 +79,7 @@ pub(super) fn check_out(
         other => other,
     })?;
     finish(git(&top, &["symbolic-ref", "HEAD", BRANCH]), stage, clock)?;
-    write_files(&top, commit, stage)
+    write_files(&top, commit, stage, clock)
 }
 
 fn git(top: &Path, words: &[&str]) -> Command {
@@ -132,20 +135,22 @@ fn finish(mut command: Command, stage: &Stage<'_>, clock: Clock) -> Result<(), S
 /// Starts git as the head of a group of its own, so that its helpers end with it.
 fn spawn(command: &mut Command) -> Result<Child, StageError> {
     use std::os::unix::process::CommandExt;
-    command
+    let child = command
         .process_group(0)
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| StageError::Ours(format!("git cannot be run on this machine: {error}")))
+        .map_err(|error| StageError::Ours(format!("git cannot be run on this machine: {error}")))?;
+    repository::bound(&child);
+    Ok(child)
+}
+
+fn group(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
 }
 
 fn end(child: &mut Child) {
-    use nix::sys::signal::{Signal, killpg};
     // It may have ended by itself, which is what we want.
-    let _gone = killpg(
-        nix::unistd::Pid::from_raw(child.id().cast_signed()),
-        Signal::SIGKILL,
-    );
+    let _gone = killpg(group(child), Signal::SIGKILL);
     drop(child.wait());
 }
 
@@ -165,8 +170,8 @@ struct Entry {
     object: String,
 }
 
-fn write_files(top: &Path, commit: &str, stage: &mut Stage<'_>) -> Result<(), StageError> {
-    let entries = list(top, commit, stage)?;
+fn write_files(top: &Path, commit: &str, stage: &mut Stage<'_>, clock: Clock) -> Result<(), StageError> {
+    let entries = list(top, commit, stage, clock)?;
     let mut command = repository::plumbing(top, &["cat-file", "--batch"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = spawn(&mut command)?;
@@ -182,18 +187,55 @@ fn write_files(top: &Path, commit: &str, stage: &mut Stage<'_>) -> Result<(), St
             }
         }
     });
-    let written = read_objects(&mut BufReader::new(out), entries.into(), stage);
+    let written = watched(&child, stage, clock, |stage| {
+        read_objects(&mut BufReader::new(out), entries.into(), stage)
+    });
     end(&mut child);
     drop(feeder.join());
     written
 }
 
-fn list(top: &Path, commit: &str, stage: &mut Stage<'_>) -> Result<Vec<Entry>, StageError> {
+/// Reads what git says, as long as nobody stops it and its time is not over: git may say nothing for years.
+fn watched<'s, T>(
+    child: &Child,
+    stage: &mut Stage<'s>,
+    clock: Clock,
+    read: impl FnOnce(&mut Stage<'s>) -> Result<T, StageError>,
+) -> Result<T, StageError> {
+    let (flag, limit, group) = (stage.flag(), stage.limits().clone, group(child));
+    let (begun, over) = (clock.elapsed(), AtomicBool::new(false));
+    let (read, ended) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let error = if flag.load(Ordering::Relaxed) {
+                    StageError::Interrupted
+                } else if clock.elapsed() - begun > limit {
+                    StageError::Refused(format!("git had not read its files after {} s", limit.as_secs()))
+                } else {
+                    clock.sleep(LOOK / 10);
+                    continue;
+                };
+                let _gone = killpg(group, Signal::SIGKILL);
+                return Some(error);
+            }
+            None
+        });
+        let read = read(stage);
+        over.store(true, Ordering::Relaxed);
+        (read, watch.join().unwrap_or(None))
+    });
+    ended.map_or(read, Err)
+}
+
+fn list(top: &Path, commit: &str, stage: &mut Stage<'_>, clock: Clock) -> Result<Vec<Entry>, StageError> {
     let mut command = repository::plumbing(top, &["ls-tree", "-r", "-z", "--full-tree", commit]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = spawn(&mut command)?;
+    let Some(out) = child.stdout.take() else {
+        return Err(StageError::Ours("git has no pipes".to_owned()));
+    };
     let mut entries = Vec::new();
-    let read = child.stdout.take().map_or(Ok(()), |out| {
+    let read = watched(&child, stage, clock, |stage| {
         let mut out = BufReader::new(out);
         loop {
             let mut line = Vec::new();
@@ -278,7 +320,6 @@ fn read_objects(
 mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
-    use std::sync::atomic::AtomicBool;
 
     use super::super::{LIMITS, Source, StageLimits, stage};
     use super::*;
@@ -397,6 +438,49 @@ mod tests {
             !config.contains("file://") && !out.join(".git/FETCH_HEAD").exists(),
             "{config}"
         );
+    }
+
+    #[test]
+    fn a_tree_that_takes_years_to_list_ends_with_the_time_it_has_or_the_flag() {
+        let team = Team::new();
+        // Ten folders, each of ten folders, and so on: a hundred kilobytes, and 10^20 of them.
+        let mut tree = team.git(&["write-tree"]);
+        for _ in 0..20 {
+            let lines = (0..10)
+                .map(|n| format!("040000 tree {tree}\t{n}\n"))
+                .collect::<Vec<_>>()
+                .concat();
+            let mut command = repository::plumbing(&team.repo(), &["mktree"]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+            tree = String::from_utf8(child.wait_with_output().unwrap().stdout)
+                .unwrap()
+                .trim()
+                .to_owned();
+        }
+        let commit = team.git(&["commit-tree", "-m", "Grow", &tree]);
+        team.git(&["update-ref", "refs/heads/main", &commit]);
+        // It is put where it would have been fetched to, so that the time is that of the listing alone.
+        let limits = StageLimits {
+            clone: Duration::from_millis(300),
+            ..LIMITS
+        };
+        let to = team.home.path().join("out");
+        for is_stopped in [false, true] {
+            let flag = AtomicBool::new(is_stopped);
+            let mut stage = Stage::begin(&to, limits, &flag).unwrap();
+            fs::rename(team.repo().join(".git"), to.join(".git")).unwrap();
+            let ended = write_files(&to, &commit, &mut stage, Clock::start());
+            fs::rename(to.join(".git"), team.repo().join(".git")).unwrap();
+            match ended {
+                Err(StageError::Interrupted) => assert!(is_stopped),
+                Err(StageError::Refused(why)) => {
+                    assert!(!is_stopped && why.contains("had not read"), "{why}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

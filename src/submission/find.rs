@@ -21,13 +21,14 @@ pub struct Submission {
 /// The most submissions of one run.
 const MOST: usize = 5_000;
 /// Names that a run's folder keeps for itself.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 7] = [
     "data",
     "packages",
     "queue",
     "report.html",
     "results.jsonl",
     "class.csv",
+    "class.json",
 ];
 
 /// Finds the submissions that words of a command line name: folders, archives, `URL@COMMIT`, a folder of many, and any of

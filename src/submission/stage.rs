@@ -92,7 +92,7 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn begin(top: &Path, limits: StageLimits, stop: &'a AtomicBool) -> Result<Self, StageError> {
+    pub(super) fn begin(top: &Path, limits: StageLimits, stop: &'a AtomicBool) -> Result<Self, StageError> {
         match fs::remove_dir_all(top) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StageError::Ours(format!(
@@ -121,6 +121,11 @@ impl<'a> Stage<'a> {
 
     pub(super) fn limits(&self) -> StageLimits {
         self.limits
+    }
+
+    /// The flag that stops it.
+    pub(super) fn flag(&self) -> &'a AtomicBool {
+        self.stop
     }
 
     pub(super) fn stopped(&self) -> bool {

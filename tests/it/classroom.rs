@@ -301,6 +301,86 @@ fn submissions_of_every_form_are_graded_kept_and_measured_again_on_demand() {
 }
 
 #[test]
+fn what_no_sandbox_takes_fails_for_itself_and_what_is_ours_is_not_read() {
+    let home = tempfile::tempdir().unwrap();
+    let (course, out) = (root().join("fixtures/course"), home.path().join("run"));
+    let class = home.path().join("class");
+    let copy = |name: &str| {
+        let to = class.join(name);
+        fs::create_dir_all(&to).unwrap();
+        for file in ["reelworld.toml", "service.py"] {
+            fs::copy(service("exits").join(file), to.join(file)).unwrap();
+        }
+        to
+    };
+    // More words than a sandbox is told at once, and as many files as a submission may have and a sandbox may hold in all.
+    let start = format!(
+        "[service]\nstart = ['python3', 'service.py', '{}']\n",
+        "x".repeat(70_000)
+    );
+    fs::write(copy("wordy").join("reelworld.toml"), start).unwrap();
+    let crowded = copy("crowded");
+    for number in 0..49_980 {
+        File::create(crowded.join(number.to_string())).unwrap();
+    }
+    // What is checked out is said to be the content of a file of ours, which has the form of a commit.
+    let curious = copy("curious");
+    let key = "5ec7e7".repeat(10) + "feed";
+    fs::write(home.path().join("world.key"), &key).unwrap();
+    fs::create_dir_all(curious.join(".git/objects")).unwrap();
+    fs::create_dir_all(curious.join(".git/refs")).unwrap();
+    fs::write(curious.join(".git/HEAD"), "ref: ../../../../world.key\n").unwrap();
+    copy("plain");
+    grade(
+        &course,
+        &out,
+        &words(&["--jobs", "1", &class.display().to_string()]),
+    );
+    let names: Vec<String> = ends(&out)
+        .into_iter()
+        .map(|(name, end)| format!("{name} {end}"))
+        .collect();
+    assert_eq!(
+        names,
+        ["crowded graded", "curious graded", "plain graded", "wordy graded"]
+    );
+    for (name, why) in [
+        ("crowded", "its sandbox has room for 50000"),
+        ("wordy", "the file is larger than 24 KiB"),
+        ("plain", "exit"),
+    ] {
+        assert_eq!(verdicts(&out, name)["m1.service.starts"], "fail", "{name}");
+        let report = fs::read_to_string(out.join(name).join("report.json")).unwrap();
+        let is_told = name == "crowded" && trusted_without_sandbox().is_some() || report.contains(why);
+        assert!(is_told, "{report}");
+    }
+    let manifest = json(&out.join("curious/evidence/manifest.json"));
+    assert_eq!(manifest["commit"], Value::Null);
+    for entry in walkdir::WalkDir::new(&out) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            let bytes = fs::read(entry.path()).unwrap();
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains(&key),
+                "{}",
+                entry.path().display()
+            );
+        }
+    }
+
+    // A name that the run's folder needs for itself is nobody's.
+    let taken = Command::new(env!("CARGO_BIN_EXE_reelworld"))
+        .arg("--course")
+        .arg(&course)
+        .args(["grade", "m1", "--out"])
+        .arg(home.path().join("other"))
+        .arg(format!("class.json={}", class.join("plain").display()))
+        .output()
+        .unwrap();
+    assert_eq!(taken.status.code(), Some(2), "{taken:?}");
+}
+
+#[test]
 fn a_submission_whose_time_is_over_is_told_apart_from_one_that_failed() {
     let home = tempfile::tempdir().unwrap();
     let (course, out) = (root().join("fixtures/course"), home.path().join("run"));

@@ -246,10 +246,10 @@ fn a_team_signs_in_and_reads_its_own_topic_and_does_nothing_else() {
         let expected = serde_json::json!({
             "kafka-python": {
                 "own": line(0),
-                "others": "TopicAuthorizationFailedError",
+                "others": "silence",
                 "group": "GroupAuthorizationFailedError",
                 "write": "TopicAuthorizationFailedError",
-                "password": "SaslAuthenticationFailedError",
+                "password": "refused",
             },
             "confluent-kafka": {
                 "own": line(0),

@@ -12,6 +12,7 @@ mod wire;
 
 use std::process::ExitCode;
 
+pub(super) use pack::misfit;
 pub(super) use session::{Plan, Session};
 
 /// The hidden word of the agent inside.

@@ -10,6 +10,11 @@ use walkdir::WalkDir;
 
 /// The longest header of an entry; a path is at most 4 KiB.
 const HEADER_BYTES: u32 = 32 << 10;
+/// What files are rounded up to where they lie in memory.
+const PAGE: u64 = 4096;
+/// The files of the sandbox itself where a submission lies, and their bytes.
+const OWN_FILES: u32 = 32;
+const OWN_BYTES: u64 = 1 << 20;
 /// The folder of our own reports in a repository, which is no part of a submission.
 const OURS: &str = ".reelworld";
 
@@ -76,6 +81,38 @@ pub(super) fn pack(dir: &Path, most_bytes: u64, most_files: u32, mut to: impl Wr
     }
     to.write_all(&0_u32.to_le_bytes())?;
     to.flush()
+}
+
+/// Returns why a folder does not fit into a sandbox: how much of its disk the files take there, and how many they are.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(in super::super) fn misfit(dir: &Path, disk_mib: u32, most_files: u32) -> io::Result<Option<String>> {
+    let (mut bytes, mut files) = (0_u64, 0_u32);
+    for found in WalkDir::new(dir).min_depth(1) {
+        let found = found.map_err(io::Error::other)?;
+        files += 1;
+        if found.file_type().is_file() {
+            bytes += found
+                .metadata()
+                .map_err(io::Error::other)?
+                .len()
+                .next_multiple_of(PAGE);
+        }
+    }
+    let most_bytes = u64::from(disk_mib) << 20;
+    Ok(if files + OWN_FILES > most_files {
+        Some(format!(
+            "it has {files} files and folders, and its sandbox has room for {most_files}"
+        ))
+    } else if bytes + OWN_BYTES > most_bytes {
+        Some(format!(
+            "its files take {} MiB, and its sandbox has room for {disk_mib} MiB",
+            bytes.div_ceil(1 << 20)
+        ))
+    } else {
+        None
+    })
 }
 
 /// Opens a file, but not what a link leads to: it may have become one since it was looked at.

@@ -210,6 +210,15 @@ mod tests {
     }
 
     #[test]
+    fn a_command_with_all_that_a_submissions_file_can_say_is_no_message_too_long() {
+        let (near, _far) = pair().unwrap();
+        // What takes most room in the message: a character that is written as two.
+        let long = "\"".repeat(super::super::super::spec::MOST_BYTES);
+        let (words, env) = (vec![long], BTreeMap::new());
+        send(&near, &ToAgent::Run { id: 1, words, env }, &[]).unwrap();
+    }
+
+    #[test]
     fn a_message_that_is_too_long_is_an_error_and_not_cut() {
         let (near, _far) = pair().unwrap();
         let name = "x".repeat(MOST_BYTES);
