@@ -241,9 +241,20 @@ impl CourseFiles {
     }
 }
 
-/// Returns every file of the built-in course, for copying.
-pub fn built_in_files() -> Vec<(String, Vec<u8>)> {
-    let mut files = vec![("course.toml".to_owned(), COURSE.as_bytes().to_vec())];
+/// What stands before the lines of the built-in `course.toml` that a course of one's own begins with.
+const OWN: &str = "# new: ";
+
+/// Returns every file that a course of one's own begins with: those of the built-in course, with troubles in its log.
+pub fn new_course_files() -> Vec<(String, Vec<u8>)> {
+    let own: Vec<&str> = COURSE
+        .lines()
+        .map(|line| match line.strip_prefix(OWN) {
+            Some(own) => own,
+            None if line == OWN.trim_end() => "",
+            None => line,
+        })
+        .collect();
+    let mut files = vec![("course.toml".to_owned(), (own.join("\n") + "\n").into_bytes())];
     for (top, dir) in [
         ("assignments", &ASSIGNMENTS),
         ("rubrics", &RUBRICS),
@@ -647,6 +658,33 @@ impl Assignment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_course_begins_with_troubles_and_the_built_in_one_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = new_course_files();
+        let (name, content) = &files[0];
+        assert_eq!(name, "course.toml");
+        std::fs::write(dir.path().join(name), content).unwrap();
+        let course = CourseFiles::open(Some(dir.path())).course().unwrap();
+        let names: Vec<&str> = course
+            .troubles
+            .troubles
+            .iter()
+            .map(|trouble| trouble.name.as_str())
+            .collect();
+        assert_eq!(names, ["pushed", "lowered", "evenings", "doubled"]);
+        assert!(!String::from_utf8_lossy(content).contains(OWN.trim_end()));
+        let empty = tempfile::tempdir().unwrap();
+        assert!(
+            CourseFiles::open(Some(empty.path()))
+                .course()
+                .unwrap()
+                .troubles
+                .troubles
+                .is_empty()
+        );
+    }
 
     #[test]
     fn the_built_in_course_has_no_faults() {

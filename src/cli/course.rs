@@ -12,11 +12,14 @@ use super::run::Milestone;
 use super::simulate::available;
 use super::ui::{Failure, Ui};
 use crate::clock::Clock;
-use crate::course::{CourseFiles, built_in_files};
+use crate::course::{CourseFiles, new_course_files};
 use crate::coursefile::Faults;
 use crate::grade::MEASURES;
 use crate::rubric::{Rubric, handout};
 use crate::seed::Key;
+
+/// The measure of what a team has found in the log.
+const FOUND: &str = "claims.found_share";
 
 /// Copies the built-in course.
 pub(super) fn new(args: &New, ui: &Ui) -> Result<Exit, Failure> {
@@ -27,7 +30,7 @@ pub(super) fn new(args: &New, ui: &Ui) -> Result<Exit, Failure> {
         )));
     }
     let key = Key::generate().map_err(|error| Failure::machine(format!("cannot draw a key: {error}")))?;
-    let mut files = built_in_files();
+    let mut files = new_course_files();
     files.push((".gitignore".to_owned(), b"world.key\nruns/\n".to_vec()));
     for (path, content) in &files {
         write(&args.dir.join(path), content)?;
@@ -85,6 +88,13 @@ pub(super) fn rubric(command: &RubricCommand, files: &CourseFiles, ui: &Ui) -> R
 fn lint(named: &[PathBuf], files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure> {
     let mut faults = Vec::new();
     let mut told = String::new();
+    let has_no_trouble = match files.course() {
+        Ok(course) => course.troubles.troubles.is_empty(),
+        Err(found) => {
+            faults.extend(found.0);
+            false
+        }
+    };
     let mut read: Vec<Result<(String, Rubric), Faults>> = Vec::new();
     if named.is_empty() {
         for path in files.rubrics() {
@@ -103,12 +113,19 @@ fn lint(named: &[PathBuf], files: &CourseFiles, ui: &Ui) -> Result<Exit, Failure
     }
     for result in read {
         match result {
-            Ok((name, rubric)) => told.push_str(&format!(
-                "{name}: {} criteria, {} points and {} bonus points: no fault\n",
-                rubric.criteria.len(),
-                rubric.points,
-                rubric.bonus
-            )),
+            Ok((name, rubric)) => {
+                told.push_str(&format!(
+                    "{name}: {} criteria, {} points and {} bonus points: no fault\n",
+                    rubric.criteria.len(),
+                    rubric.points,
+                    rubric.bonus
+                ));
+                if rubric.measures().contains(FOUND) && has_no_trouble {
+                    told.push_str(&format!(
+                        "{name}: note: it asks what is wrong with the log, and course.toml has no [[trouble]]: who says so is right\n"
+                    ));
+                }
+            }
             Err(found) => faults.extend(found.0),
         }
     }

@@ -241,8 +241,8 @@ fn what_the_calendar_has_is_played_at_its_time_and_a_kill_in_the_middle_changes_
     assert_eq!(live, ground.grade(submitted, &ground.streams()));
 }
 
-/// What the report says of an evening: who is there answers all the time and goes on recommending what is withdrawn, who is gone
-/// loses everything; the store and the stream agree.
+/// What the report says of an evening: who is there answers all the time and goes on recommending what is withdrawn, who obeys
+/// pays with some requests and is well again, who is gone loses everything; the store and the stream agree.
 fn teams_responded(ground: &Ground, withdrawn: &str) {
     let told = |words: &[String]| -> Value {
         let done = Command::new(env!("CARGO_BIN_EXE_reelworld"))
@@ -269,11 +269,34 @@ fn teams_responded(ground: &Ground, withdrawn: &str) {
         (&court["truth"]["movie"], &court["is_over"]),
         (&json!(withdrawn), &json!(false))
     );
-    let [owls, gone] = [0, 1].map(|place| &court["teams"][place]);
+    let [owls, gone, herons] = ["owls", "gone", "herons"].map(|name| {
+        let teams = court["teams"].as_array().unwrap().iter();
+        teams.clone().find(|team| team["team"] == name).unwrap()
+    });
     let count = |row: &Value, part: &str, key: &str| row[part][key].as_u64().unwrap();
     assert!(count(owls, "during", "well") > 300, "{owls}");
     assert!(count(&owls["movie"], "after", "with_the_movie") > 200, "{owls}");
     assert_eq!(owls["recovered_s"], 0.0, "{owls}");
+    assert_eq!(owls["new_model_s"], Value::Null, "{owls}");
+    // Everybody's lists are the same popular ones until it is told.
+    assert!(
+        count(&herons["movie"], "before", "with_the_movie") > 0,
+        "{herons}"
+    );
+    let after = |key: &str| count(&herons["movie"], "after", key);
+    assert!(
+        after("lists") > 100 && after("with_the_movie") * 4 < after("lists"),
+        "{herons}"
+    );
+    let seconds = |row: &Value, key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{row}"));
+    let last = |row: &Value| seconds(&row["movie"], "last_s");
+    assert!(last(herons) < last(owls) / 2.0, "{herons} {owls}");
+    assert!(
+        count(herons, "during", "asked") - count(herons, "during", "well") >= 20,
+        "{herons}"
+    );
+    assert!(seconds(herons, "recovered_s") > 0.0, "{herons}");
+    assert!(seconds(herons, "new_model_s") > 0.0, "{herons}");
     assert_eq!(
         (count(gone, "during", "well"), &gone["recovered_s"]),
         (0, &Value::Null)

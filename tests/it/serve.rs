@@ -35,12 +35,13 @@ impl Drop for Running {
     }
 }
 
-/// A course with two teams: one has a Python service of the zoo, the other nothing at its address.
+/// A course with three teams: one has a Python service of the zoo, one a service that does as it is told, one nothing at its
+/// address.
 pub(super) struct Ground {
     pub(super) dir: tempfile::TempDir,
     pub(super) course: Course,
     pub(super) world: Arc<World>,
-    _service: Running,
+    _services: [Running; 2],
 }
 
 /// What is odd about the stream of most tests.
@@ -60,13 +61,14 @@ impl Ground {
     pub(super) fn with(requests_per_s: u32, quirks: &str, incidents: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (there, gone) = (free(), free());
+        let (there, obeys, gone) = (free(), free(), free());
         let text = format!(
             "schema = 'reelworld/course/v1'\nname = 'Small & <quick>'\n[world]\nusers = 3000\nmovies = 200\n\
              [live]\nrequests_per_s = {requests_per_s}\ncheckpoint_s = 2\nmodel_s = 1\n\
              [calendar]\ntimezone = 'America/New_York'\nstart = '2026-08-31'\n{quirks}\
              [[team]]\nname = 'owls'\naddress = '{there}'\nmodel_path = '/recommend/1'\ntakedown = '/takedown/{{movie}}'\n\
-             [[team]]\nname = 'gone'\nnumber = 9\naddress = '{gone}'\n"
+             [[team]]\nname = 'gone'\nnumber = 9\naddress = '{gone}'\n\
+             [[team]]\nname = 'herons'\nnumber = 4\naddress = '{obeys}'\nmodel_path = '/model'\ntakedown = '/takedown/{{movie}}'\n"
         );
         fs::write(dir.path().join("course.toml"), text).unwrap();
         let incidents = format!("schema = 'reelworld/incidents/v1'\n{incidents}");
@@ -84,23 +86,27 @@ impl Ground {
         Release::make(&world, &course.key, spec, 2)
             .write(&world, &data)
             .unwrap();
-        let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/services/popular");
-        let child = Command::new("python3")
-            .arg("service.py")
-            .current_dir(service)
-            .env("PORT", there.port().to_string())
-            .env("REELWORLD_DATA", &data)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let services = [("services/popular", there), ("live/herons", obeys)].map(|(name, address)| {
+            let child = Command::new("python3")
+                .arg("service.py")
+                .current_dir(fixtures.join(name))
+                .env("PORT", address.port().to_string())
+                .env("REELWORLD_DATA", &data)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn();
+            Running(child.unwrap())
+        });
         let ground = Self {
             dir,
             course,
             world: Arc::new(world),
-            _service: Running(child),
+            _services: services,
         };
-        wait("the service listens", || TcpStream::connect(there).is_ok());
+        for address in [there, obeys] {
+            wait("the service listens", || TcpStream::connect(address).is_ok());
+        }
         ground
     }
 
