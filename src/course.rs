@@ -665,7 +665,7 @@ mod tests {
         let files = new_course_files();
         let (name, content) = &files[0];
         assert_eq!(name, "course.toml");
-        std::fs::write(dir.path().join(name), content).unwrap();
+        fs::write(dir.path().join(name), content).unwrap();
         let course = CourseFiles::open(Some(dir.path())).course().unwrap();
         let names: Vec<&str> = course
             .troubles

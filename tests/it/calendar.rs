@@ -283,16 +283,17 @@ fn teams_responded(ground: &Ground, withdrawn: &str) {
         count(&herons["movie"], "before", "with_the_movie") > 0,
         "{herons}"
     );
+    // What is withdrawn is decided by what is saved, every five seconds: up to fifty minutes of this evening later.
     let after = |key: &str| count(&herons["movie"], "after", key);
     assert!(
-        after("lists") > 100 && after("with_the_movie") * 4 < after("lists"),
+        after("lists") > 100 && after("with_the_movie") * 2 < after("lists"),
         "{herons}"
     );
     let seconds = |row: &Value, key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{row}"));
     let last = |row: &Value| seconds(&row["movie"], "last_s");
-    assert!(last(herons) < last(owls) / 2.0, "{herons} {owls}");
+    assert!(last(herons) < last(owls) * 0.75, "{herons} {owls}");
     assert!(
-        count(herons, "during", "asked") - count(herons, "during", "well") >= 20,
+        count(herons, "during", "asked") - count(herons, "during", "well") >= 60,
         "{herons}"
     );
     assert!(seconds(herons, "recovered_s") > 0.0, "{herons}");

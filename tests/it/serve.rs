@@ -60,8 +60,14 @@ impl Ground {
     /// As many requests a second, quirks and incidents as a test wants.
     pub(super) fn with(requests_per_s: u32, quirks: &str, incidents: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (there, obeys, gone) = (free(), free(), free());
+        // Nobody's connection takes a port of another address by chance.
+        let bound = |host: &str| TcpListener::bind(format!("{host}:0"));
+        let held = [
+            bound("127.0.0.1").unwrap(),
+            bound("127.0.0.1").unwrap(),
+            bound("127.0.0.2").or_else(|_| bound("127.0.0.1")).unwrap(),
+        ];
+        let [there, obeys, gone] = held.map(|listener| listener.local_addr().unwrap());
         let text = format!(
             "schema = 'reelworld/course/v1'\nname = 'Small & <quick>'\n[world]\nusers = 3000\nmovies = 200\n\
              [live]\nrequests_per_s = {requests_per_s}\ncheckpoint_s = 2\nmodel_s = 1\n\
