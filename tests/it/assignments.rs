@@ -9,6 +9,8 @@ use reelworld::trouble::{FINDINGS, parse_claims};
 use serde_json::Value as Json;
 use toml::Value;
 
+use crate::isolation::trusted_without_sandbox;
+
 const MILESTONES: [&str; 4] = ["m1", "m2", "m3", "m4"];
 /// Assignments that ask no service.
 const WITHOUT_A_SERVICE: [&str; 5] = ["final", "product", "requirements", "architecture", "mlops"];
@@ -423,4 +425,66 @@ fn a_tool_that_two_of_a_class_claim_is_told_to_a_person_and_that_of_one_alone_is
     let own = reelworld(&["check", "tools", "--dir", "cai", "--json", "--out", "own"]);
     let own: Json = serde_json::from_str(&own).unwrap();
     assert_ne!(verdicts(&own)["tools.unique"], "pass");
+}
+
+#[test]
+fn a_solution_of_each_assignment_without_a_service_earns_every_automatic_point() {
+    let dir = tempfile::tempdir().unwrap();
+    for assignment in WITHOUT_A_SERVICE {
+        let from = root().join("fixtures/reference").join(assignment);
+        let to = dir.path().join(assignment);
+        for entry in walkdir::WalkDir::new(&from) {
+            let entry = entry.unwrap();
+            let target = to.join(entry.path().strip_prefix(&from).unwrap());
+            if entry.file_type().is_dir() {
+                fs::create_dir_all(target).unwrap();
+            } else {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+        for words in [
+            &["init", "--quiet"][..],
+            &["add", "--all"],
+            &["commit", "--quiet", "-m", "Hand in what was asked for"],
+        ] {
+            let mut git = Command::new("git");
+            git.args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"]);
+            let done = git.args(words).current_dir(&to).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+        command.args(["grade", assignment, assignment, "--out"]);
+        command.arg(format!("run-{assignment}"));
+        // Of the others nothing runs.
+        if assignment == "mlops" {
+            command.args(trusted_without_sandbox());
+        }
+        let output = command.current_dir(dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let report = dir
+            .path()
+            .join(format!("run-{assignment}/{assignment}/report.json"));
+        let report: Json = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+        let rubric = rubric(assignment);
+        let automatic: BTreeSet<String> = rubric["criterion"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|criterion| criterion["method"].as_str() != Some("judged"))
+            .map(|criterion| criterion["id"].as_str().unwrap().to_owned())
+            .collect();
+        assert!(automatic.len() >= 2, "{assignment}: {automatic:?}");
+        for criterion in report["criteria"].as_array().unwrap() {
+            if automatic.contains(criterion["id"].as_str().unwrap()) {
+                assert_eq!(criterion["verdict"], "pass", "{criterion}");
+                assert_eq!(criterion["points"], criterion["max"], "{criterion}");
+            } else {
+                assert_eq!(criterion["verdict"], "pending_review", "{criterion}");
+            }
+        }
+        assert_eq!(
+            report["criteria"].as_array().unwrap().len(),
+            rubric["criterion"].as_array().unwrap().len()
+        );
+    }
 }
