@@ -23,7 +23,7 @@ use crate::interrupt::{decided, root, short_course};
 use crate::isolation::trusted_without_sandbox;
 
 /// The image that those of the tests stand on.
-const BASE: &str = "localhost/reelworld-test-base:1";
+pub(super) const BASE: &str = "localhost/reelworld-test-base:1";
 const LIMITS: Limits = Limits {
     build: Duration::from_secs(60),
     ready: Duration::from_secs(30),
@@ -50,7 +50,7 @@ fn program() -> &'static Path {
 }
 
 /// Finds how this machine runs containers, with the base there; none where it does not, which `CI` does not allow.
-fn containers() -> Option<Containers> {
+pub(super) fn containers() -> Option<Containers> {
     let found = Containers::find(program(), &std::env::var("PATH").unwrap());
     let found = found.and_then(|containers| {
         let script = root().join("fixtures/containers/base.sh");

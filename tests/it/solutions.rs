@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::containers::{BASE, containers};
 use crate::isolation::trusted_without_sandbox;
 
 /// What a machine that is too busy can't tell, and says so.
@@ -19,6 +20,8 @@ const TIMED: [&str; 7] = [
     "m3.update.clean",
     "m3.metrics.latency",
 ];
+/// What needs a machine that can run containers.
+const CONTAINED: &str = "m3.deploy.builds";
 /// What is wrong with the log in which the last solution looks for troubles.
 const TROUBLES: &str = "
 [[trouble]]
@@ -69,6 +72,9 @@ fn solution(home: &Path, course: &Path, milestone: u8) -> PathBuf {
         let found = python(&["analysis/find.py"]);
         fs::write(dir.join("findings.toml"), found).unwrap();
     }
+    if milestone == 3 {
+        stand_on_the_base_of_tests(&dir);
+    }
     python(&["train.py"]);
     python(&["-m", "unittest", "discover", "-s", "tests"]);
     let git = |words: &[&str]| {
@@ -90,6 +96,28 @@ fn solution(home: &Path, course: &Path, milestone: u8) -> PathBuf {
     dir
 }
 
+/// Lets the starter's container file stand on the image that is here, which has less than the one that teams fetch.
+fn stand_on_the_base_of_tests(dir: &Path) {
+    let file = dir.join("Dockerfile");
+    let mut text = fs::read_to_string(&file).unwrap();
+    for (from, to) in [
+        ("FROM python:3.11-slim", format!("FROM {BASE}")),
+        (
+            "RUN python train.py && chown -R nobody models",
+            "RUN python3 train.py".to_owned(),
+        ),
+        ("USER nobody", "USER team".to_owned()),
+        ("[\"python\", ", "[\"python3\", ".to_owned()),
+    ] {
+        assert!(
+            text.contains(from),
+            "the starter's container file has no `{from}`"
+        );
+        text = text.replace(from, &to);
+    }
+    fs::write(file, text).unwrap();
+}
+
 fn earns_every_automatic_point(milestone: u8, automatic: usize) {
     let home = tempfile::tempdir().unwrap();
     let course = home.path().join("course");
@@ -99,6 +127,7 @@ fn earns_every_automatic_point(milestone: u8, automatic: usize) {
         let text = fs::read_to_string(&file).unwrap();
         fs::write(file, text + TROUBLES).unwrap();
     }
+    let contained = milestone == 3 && containers().is_some();
     let dir = solution(home.path(), &course, milestone);
     let out = home.path().join("run");
     let name = format!("m{milestone}");
@@ -127,7 +156,8 @@ fn earns_every_automatic_point(milestone: u8, automatic: usize) {
         .collect();
     assert!(measured.len() >= automatic, "{measured:#?}");
     for (id, criterion) in measured {
-        let open = criterion["verdict"] == "no_verdict" && TIMED.contains(&id);
+        let can_be_open = TIMED.contains(&id) || id == CONTAINED && !contained;
+        let open = criterion["verdict"] == "no_verdict" && can_be_open;
         assert!(criterion["verdict"] == "pass" || open, "{id}: {criterion}");
         if criterion["verdict"] == "pass" {
             assert_eq!(criterion["points"], criterion["max"], "{id}");
@@ -142,7 +172,7 @@ fn a_solution_of_milestone_2_earns_every_automatic_point() {
 
 #[test]
 fn a_solution_of_milestone_3_earns_every_automatic_point() {
-    earns_every_automatic_point(3, 12);
+    earns_every_automatic_point(3, 14);
 }
 
 #[test]
