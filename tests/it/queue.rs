@@ -183,6 +183,54 @@ fn three_workers_grade_everybody_once_though_one_is_killed_at_work_and_the_grade
 }
 
 #[test]
+fn everybody_is_graded_once_though_the_grader_is_interrupted_and_the_broker_dies_while_somebody_is_at_work() {
+    const FEW: usize = 3;
+    let Some(node) = Node::start() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let (class, out, go) = (path("class"), path("run"), path("go"));
+    for n in 1..=FEW {
+        submission(&class, n, &go);
+    }
+    fs::create_dir(&out).unwrap();
+    let run = Run {
+        class: &class,
+        queue: format!("kafka://{}/grading", node.server()),
+    };
+    let worker = run.worker(&out);
+    let mut grading = run.by_queue(&out, &[]);
+    within("a worker at work", || {
+        (!names(&out, |name| name.starts_with("at-work-")).is_empty()).then_some(())
+    });
+    kill(Pid::from_raw(grading.id() as i32), Signal::SIGINT).unwrap();
+    let code = within("the end of who was interrupted", || grading.try_wait().unwrap());
+    assert_eq!(code.code(), Some(130));
+    // What is at work needs no broker, and comes to its end without one.
+    node.kill();
+    fs::write(&go, "").unwrap();
+    let results = || names(&out, |name| name.strip_suffix(".json").is_some()).len();
+    within("a result without a broker", || (results() > 0).then_some(()));
+    node.go_on();
+    let mut grading = run.by_queue(&out, &["--resume"]);
+    let code = within("the end of the run", || grading.try_wait().unwrap());
+    assert_eq!(code.code(), Some(1));
+    let text = fs::read_to_string(out.join("results.jsonl")).unwrap();
+    let whom: BTreeSet<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .inspect(|line| assert_eq!(line["end"]["end"], "graded", "{line}"))
+        .map(|line| line["submission"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        (text.lines().count(), whom.len()),
+        (FEW, FEW),
+        "each once: {text}"
+    );
+    // The worker has outlived the broker.
+    stop(worker);
+}
+
+#[test]
 fn a_worker_without_the_folder_of_the_run_does_not_begin() {
     let mut command = reelworld();
     command.stderr(Stdio::piped());
