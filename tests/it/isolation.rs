@@ -97,6 +97,58 @@ fn run(place: &Workplace, line: &str) -> (BuildEnd, Vec<String>) {
 }
 
 #[test]
+fn a_machine_without_bubblewrap_runs_nothing_of_others_and_says_what_to_install() {
+    let out = tempfile::tempdir().unwrap();
+    let run = |path: &str, words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reelworld"));
+        command.env("PATH", path).args(words).output().unwrap()
+    };
+    let exits = crate::interrupt::root().join("fixtures/services/exits");
+    let folder = out.path().join("run");
+    let words = [
+        "grade",
+        "m1",
+        exits.to_str().unwrap(),
+        "--out",
+        folder.to_str().unwrap(),
+    ];
+    let refused = run("/nonexistent", &words);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    for word in ["bubblewrap", "apt install", "--trust"] {
+        assert!(said.contains(word), "{said}");
+    }
+    assert!(!folder.exists(), "nothing was begun");
+
+    let rows = |path: &str| -> BTreeMap<String, (bool, String)> {
+        let told = run(path, &["doctor", "--json"]);
+        let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+        let rows = told["checks"].as_array().unwrap().iter();
+        rows.map(|row| {
+            let text = |key: &str| row[key].as_str().unwrap().to_owned();
+            (text("name"), (row["ok"] == true, text("found") + &text("hint")))
+        })
+        .collect()
+    };
+    let without = rows("/nonexistent");
+    let (is_well, told) = &without["sandbox"];
+    assert!(!is_well && told.contains("apt install bubblewrap"), "{told}");
+    assert!(!without["git"].0 && !without["python3"].0);
+    if isolation().is_some() {
+        let with = rows(&std::env::var("PATH").unwrap());
+        assert!(
+            with["sandbox"].0 && with["sandbox"].1.contains("bubblewrap"),
+            "{with:?}"
+        );
+        // What is promised is tried, not asserted.
+        let tried = with
+            .iter()
+            .filter(|(name, (is_well, _))| !without.contains_key(*name) && *is_well);
+        assert!(tried.count() >= 5, "{with:?}");
+    }
+}
+
+#[test]
 fn a_command_sees_its_repository_and_little_else() {
     let Some(isolation) = isolation() else { return };
     let dir = tempfile::tempdir().unwrap();
