@@ -157,6 +157,20 @@ fn lock(fault: &Mutex<Option<String>>) -> std::sync::MutexGuard<'_, Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Checkpoint, Movies, Save};
+
+    /// A catalogue of no movie.
+    struct Nothing;
+
+    impl Movies for Nothing {
+        fn place(&self, _: &str) -> Option<u32> {
+            None
+        }
+
+        fn id(&self, _: u32) -> Option<&str> {
+            None
+        }
+    }
 
     /// Fails as often as it is told to.
     struct Shaky(u32);
@@ -186,6 +200,27 @@ mod tests {
         assert_eq!((found[0].0, users), (3, vec![1, 2]));
         assert!(faults.contains(&"the disk is gone".to_owned()), "{faults:?}");
         assert_eq!(shelf.fault(), None);
+    }
+
+    #[test]
+    fn who_cannot_be_read_is_counted_and_the_others_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("store.sqlite").display().to_string();
+        let whole = serde_json::to_vec(&Person::default()).unwrap();
+        let save = Save {
+            team: 7,
+            checkpoint: Some(Checkpoint {
+                people: vec![(1, whole), (2, b"{\"seen\":".to_vec())],
+                ..Checkpoint::default()
+            }),
+            ..Save::default()
+        };
+        Store::open(&place).unwrap().save(&save, &Nothing, 800).unwrap();
+        let unreadable = Arc::new(AtomicU64::new(0));
+        let mut books = Books::new(place, Arc::clone(&unreadable));
+        assert_eq!(books.read(7, &[1, 2, 3]).unwrap(), [(1, Person::default())]);
+        assert_eq!(books.read(8, &[1]).unwrap(), []);
+        assert_eq!(unreadable.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -34,7 +34,7 @@ const MOST_PENDING: usize = 100_000;
 const MOST_UNSAVED: usize = 200_000;
 /// The seconds for which people are woken at once, at least, and how many of the clock's they are.
 const WINDOW_S: f64 = 60.0;
-const WINDOW_WALL_S: f64 = 5.0;
+const WINDOW_WALL_S: f64 = 2.0;
 /// The largest agenda of a checkpoint that is unpacked.
 const MAX_AGENDA: u64 = 1 << 30;
 
@@ -73,7 +73,7 @@ pub(super) struct Stage<'s> {
 
 impl Stage<'_> {
     /// Returns for how many seconds people are woken at once.
-    fn window(&self) -> i64 {
+    pub(super) fn window(&self) -> i64 {
         WINDOW_S.max(self.speed * WINDOW_WALL_S) as i64
     }
 }

@@ -7,7 +7,8 @@ use super::team::Stage;
 use crate::event::SimTime;
 use crate::sim::{Arrival, arrivals};
 
-/// The hours whose arrivals are kept: the present one, and those of teams that are behind or ahead.
+/// The hours whose arrivals are kept: the present one, and those of teams that are behind or ahead; with them as many as people are
+/// woken ahead for.
 const KEPT: usize = 6;
 
 /// The way company time goes on: evenly, however the clock on the wall is set.
@@ -69,7 +70,8 @@ impl Hours {
                 at < *from || *until <= at || !taken.contains(&arrival.user.0)
             });
         }
-        while self.known.len() >= KEPT {
+        let ahead = 2 * stage.window() as usize / 3600;
+        while self.known.len() >= KEPT + ahead {
             self.known.pop_first();
         }
         let all = Arc::new(all);
