@@ -157,7 +157,8 @@ fn earns_every_automatic_point(milestone: u8, automatic: usize) {
     assert!(measured.len() >= automatic, "{measured:#?}");
     for (id, criterion) in measured {
         let can_be_open = TIMED.contains(&id) || id == CONTAINED && !contained;
-        let open = criterion["verdict"] == "no_verdict" && can_be_open;
+        // What needs something that is left open is skipped.
+        let open = ["no_verdict", "skipped"].contains(&criterion["verdict"].as_str().unwrap()) && can_be_open;
         assert!(criterion["verdict"] == "pass" || open, "{id}: {criterion}");
         if criterion["verdict"] == "pass" {
             assert_eq!(criterion["points"], criterion["max"], "{id}");
