@@ -95,6 +95,15 @@ impl<'a> Board<'a> {
         }
     }
 
+    /// Tells something that is about no submission.
+    pub(super) fn say(&self, line: &str) {
+        if self.live {
+            self.draw(&mut self.lock(), Some(line));
+        } else {
+            self.ui.progress(format_args!("{line}"));
+        }
+    }
+
     /// Draws the block again, so that its times go on.
     pub(super) fn tick(&self) {
         if self.live {

@@ -18,6 +18,8 @@ use crate::submission::Submission;
 
 /// Between two looks at the results.
 const LOOK: Duration = Duration::from_millis(300);
+/// After how long without anybody at work it is said that workers are missing, and how often again.
+const NOBODY: Duration = Duration::from_secs(60);
 
 /// Grades submissions by a queue.
 pub(super) fn grade(
@@ -35,6 +37,22 @@ pub(super) fn grade(
     let title = format!("grading {}", args.milestone);
     let board = |total, kept| Board::new(ui, class.clock, title, total, kept);
     class.by_queue(submissions, wish, (&topic, board), stop)
+}
+
+/// Since when nobody has been at work.
+#[derive(Debug, Default)]
+struct Quiet(Option<Duration>);
+
+impl Quiet {
+    /// Tells whether it is to be said that nobody is at work: once each time it has been so for long.
+    fn is_long(&mut self, somebody_is_at_work: bool, now: Duration) -> bool {
+        let since = *self.0.get_or_insert(now);
+        let is_long = !somebody_is_at_work && now.saturating_sub(since) >= NOBODY;
+        if somebody_is_at_work || is_long {
+            self.0 = Some(now);
+        }
+        is_long
+    }
 }
 
 /// A submission that nobody has measured yet.
@@ -78,12 +96,21 @@ impl Class<'_> {
         topic.settings.put(&topic.name, &jobs).map_err(failure)?;
         let results = Results::open(self.out).map_err(|error| disk(self.out, &error))?;
         let results = Mutex::new(results);
+        let mut quiet = Quiet::default();
         loop {
             let names = desk.names(&run)?;
+            let mut somebody = false;
             for key in names.iter().filter_map(|name| key_at_work(name)) {
                 if let Some(at_work) = open.get(key) {
+                    somebody = true;
                     board.step(&at_work.name, "is with a worker");
                 }
+            }
+            if quiet.is_long(somebody, self.clock.elapsed()) {
+                board.say(&format!(
+                    "nobody has been at work for {} s: is a `reelworld worker` running that sees this folder and this queue?",
+                    NOBODY.as_secs()
+                ));
             }
             for name in &names {
                 let Some(key) = name.strip_suffix(".json") else {
@@ -186,5 +213,19 @@ impl Class<'_> {
         // What is left is the worker's own list of results, which stands in ours.
         drop(fs::remove_dir_all(folder.join(&done.bundle)));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nobody_is_at_work_is_said_once_for_each_minute_of_it() {
+        let mut quiet = Quiet::default();
+        let told: Vec<u64> = (0..400)
+            .filter(|second| quiet.is_long((100..110).contains(second), Duration::from_secs(*second)))
+            .collect();
+        assert_eq!(told, [60, 169, 229, 289, 349]);
     }
 }

@@ -344,8 +344,20 @@ fn access(args: &LogAccess, files: &CourseFiles, ui: &Ui) -> Result<Exit, Failur
     Ok(Exit::Passed)
 }
 
-/// Runs a command; what it says of its failure is passed on, its words (which hold a password) are not.
+/// Runs a command; what it says of its failure is passed on, its words (which hold a password) are not. What it sets goes to it
+/// by a file that is ours alone: everybody on this machine sees the words of a program that runs.
 fn apply(command: &[String]) -> Result<(), Failure> {
+    let mut command = command.to_vec();
+    let at = command.iter().position(|word| word == "--add-config");
+    let refused = |error: io::Error| Failure::machine(format!("a file for Kafka's command: {error}"));
+    let mut file = tempfile::NamedTempFile::new().map_err(refused)?;
+    if let Some(at) = at {
+        // In a file nothing has to be kept together by brackets.
+        let setting = command[at + 1].replacen("=[", "=", 1);
+        writeln!(file, "{}", setting.trim_end_matches(']')).map_err(refused)?;
+        command[at] = "--add-config-file".to_owned();
+        command[at + 1] = file.path().display().to_string();
+    }
     let (program, words) = command.split_first().expect("a command has a program");
     let output = Command::new(program)
         .args(words)
