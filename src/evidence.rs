@@ -294,6 +294,9 @@ pub struct IncidentFacts {
     pub to_s: f64,
     /// Until when the service was watched.
     pub until_s: f64,
+    /// Whether it was of a part of the company that the service had never read: then nothing went wrong for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
     /// Why it could not be run, if it could not: never the team's fault.
     pub fault: Option<String>,
     /// What the service's own alert said, by moment; none where it has no alert.

@@ -215,6 +215,13 @@ impl Surroundings for Beside {
             .map_err(|error| format!("the API could not be opened again: {error}"))
     }
 
+    fn was_read(&self, part: Part) -> bool {
+        match part {
+            Part::Api => self.desk.state().asked,
+            Part::Stream => self.feed.as_ref().is_some_and(Feed::was_read),
+        }
+    }
+
     fn withdraw(&self, movie: &str) {
         self.desk.state().withdrawn.push(Withdrawn {
             movie: movie.to_owned(),
@@ -226,6 +233,8 @@ impl Surroundings for Beside {
 /// What is wrong at the moment, and what is withdrawn.
 #[derive(Debug, Default)]
 struct State {
+    /// Whether anybody has asked for anything.
+    asked: bool,
     fault: Option<Kind>,
     withdrawn: Vec<Withdrawn>,
 }
@@ -244,7 +253,8 @@ impl Desk {
 
 impl Room for Desk {
     fn answer(&self, ask: &Ask, now_ns: u64) -> Reply {
-        let state = self.state();
+        let mut state = self.state();
+        state.asked = true;
         let form = match state.fault {
             Some(Kind::ApiOutage(Outage::Error)) => return message(503, "service unavailable"),
             Some(Kind::ApiOutage(Outage::Silent)) => {

@@ -70,8 +70,18 @@ struct State {
     /// The listener of the newest sandbox, or the one of this machine.
     listener: Option<TcpListener>,
     broker: Option<Broker>,
+    /// Whether anybody has come to a broker that is gone.
+    visited: bool,
     /// Why the stream does not run as it should.
     broken: Option<String>,
+}
+
+impl State {
+    fn part_with_broker(&mut self) {
+        let broker = self.broker.take();
+        self.visited |= broker.as_ref().is_some_and(Broker::was_visited);
+        drop(broker);
+    }
 }
 
 /// What a fault needs to know of the company.
@@ -160,11 +170,17 @@ impl Feed {
         Ok(())
     }
 
+    /// Tells whether the service has ever come to read.
+    pub(super) fn was_read(&self) -> bool {
+        let state = self.shared.lock();
+        state.visited || state.broker.as_ref().is_some_and(Broker::was_visited)
+    }
+
     /// Lets connections be refused from now on.
     pub(super) fn close(&self) -> Result<(), String> {
         let mut state = self.well()?;
         state.gone = true;
-        drop(state.broker.take());
+        state.part_with_broker();
         let Some(listener) = &state.listener else {
             return Err("nobody has begun to serve the stream yet".to_owned());
         };
@@ -214,7 +230,7 @@ impl Shared {
     /// Takes a listener to serve; one that came before is served no more, as its sandbox is over.
     fn take(&self, listener: TcpListener) {
         let mut state = self.lock();
-        drop(state.broker.take());
+        state.part_with_broker();
         state.listener = Some(listener);
         state.was_shut = false;
         if !state.gone {

@@ -10,7 +10,7 @@ use super::measure::Tools;
 use super::observe;
 use crate::evidence::{Bundle, IncidentFacts, Item, TrafficEnd};
 use crate::exchange::{Exchange, Outcome, Phase, RequestKind};
-use crate::incident::{Asked, Incident, Kind, Response, Spell, respond, takedown};
+use crate::incident::{Asked, Incident, Kind, Part, Response, Spell, respond, takedown};
 use crate::sandbox::ObserveSpec;
 use crate::scorecard::{Excluded, Finding, Findings};
 use crate::traffic::{Burst, Target, fetch};
@@ -32,6 +32,8 @@ pub(super) trait Surroundings: Sync {
     fn begin(&self, kind: &Kind) -> Result<(), String>;
     /// Lets all be well again; says why not where that cannot be done.
     fn end(&self) -> Result<(), String>;
+    /// Tells whether the service has ever asked a part of the company.
+    fn was_read(&self, part: Part) -> bool;
     /// Says to whoever asks that a movie is withdrawn.
     fn withdraw(&self, movie: &str);
 }
@@ -113,6 +115,7 @@ pub(super) fn run(drill: &Drill<'_>, begin: Duration, tools: Tools<'_>) -> io::R
             from_s,
             to_s: to_s.unwrap_or_else(now),
             until_s: now(),
+            unread: fault.is_none() && is_unread(drill, incident),
             fault,
             alerts: polled.then_some(alerts),
             movie,
@@ -166,6 +169,14 @@ fn begin_one(drill: &Drill<'_>, incident: &Incident) -> (Option<String>, Option<
 fn end_one(drill: &Drill<'_>, incident: &Incident) -> Option<String> {
     incident.kind.part()?;
     drill.company?.end().err()
+}
+
+/// Tells whether an incident was about a part of the company that the service has never asked: nothing went wrong for it.
+fn is_unread(drill: &Drill<'_>, incident: &Incident) -> bool {
+    match (incident.kind.part(), drill.company) {
+        (Some(part), Some(company)) => !company.was_read(part),
+        _ => false,
+    }
 }
 
 /// Looks at the alert; nothing where the page cannot be had: a service that is down notices nothing.
@@ -263,7 +274,14 @@ pub(super) fn incidents(
             (None, None) => why_none(),
             (None, Some((value, found))) => {
                 let n: u64 = run.iter().map(|(_, response)| asked(response)).sum();
-                let why = format!("least in `{}`: {}", found.name, found.what);
+                let unread = run.iter().filter(|(found, _)| found.unread).count();
+                let mut why = format!("least in `{}`: {}", found.name, found.what);
+                if unread > 0 {
+                    why.push_str(&format!(
+                        "; of {} incidents {unread} were of a part of the company that it never read",
+                        run.len()
+                    ));
+                }
                 let mut finding = measured(value, None, n as usize, why);
                 finding.excluded.clone_from(&left_out);
                 finding.evidence = run
@@ -292,8 +310,13 @@ pub fn told(facts: &IncidentFacts, response: &Response) -> String {
         (Some(_), Some(seconds)) => format!(", noticed after {seconds:.1} s"),
         (Some(_), None) => ", not noticed".to_owned(),
     };
+    let unread = if facts.unread {
+        "; it had read nothing of what went wrong"
+    } else {
+        ""
+    };
     format!(
-        "{} ({:.0} s): {} of {} during, {} of {} after, {} lost, {recovered}{noticed}",
+        "{} ({:.0} s): {} of {} during, {} of {} after, {} lost, {recovered}{noticed}{unread}",
         facts.name,
         facts.to_s - facts.from_s,
         during.1,

@@ -225,6 +225,12 @@ fn what_is_told_is_compared_with_what_is_so() {
             otherwise.push(format!("{silent}, {measure}: not `{wanted}`: {whole}"));
         }
     }
+    // Who is not moved because it reads nothing is told so.
+    for (card, reads) in [(&good, true), (&bad, true), (&none, false)] {
+        let (verdict, whole) = &card["incidents.answered_share"];
+        let is_told = whole.contains("of a part of the company that it never read");
+        assert!(is_told != reads || verdict == "no_verdict", "{whole}");
+    }
     // Who believes every rating has the pushed movie in every list.
     let (verdict, whole) = &card(gullible)["attack.reach_rise"];
     assert_eq!(verdict, "fail", "{whole}");

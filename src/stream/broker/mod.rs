@@ -132,6 +132,11 @@ impl Broker {
         self.address
     }
 
+    /// Tells whether anybody has ever connected to it.
+    pub fn was_visited(&self) -> bool {
+        self.shared.was_visited()
+    }
+
     /// Tells clients nothing more, ends every connection and brings what was committed to the disk.
     ///
     /// # Errors
@@ -184,6 +189,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     while !shared.stopping() {
         match listener.accept() {
             Ok((socket, peer)) => {
+                shared.visit();
                 connections.retain(|(thread, _)| !thread.is_finished());
                 // One too many is closed at once; the client comes again.
                 if connections.len() < MAX_CONNECTIONS {

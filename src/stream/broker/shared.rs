@@ -36,6 +36,7 @@ pub(super) struct Shared {
     groups: Mutex<Groups>,
     offsets: Mutex<Offsets>,
     stop: AtomicBool,
+    visited: AtomicBool,
 }
 
 impl Shared {
@@ -57,7 +58,17 @@ impl Shared {
             groups: Mutex::new(Groups::new(life)),
             offsets: Mutex::new(offsets),
             stop: AtomicBool::new(false),
+            visited: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that somebody has come.
+    pub(super) fn visit(&self) {
+        self.visited.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn was_visited(&self) -> bool {
+        self.visited.load(Ordering::Relaxed)
     }
 
     /// Returns a topic by its name; one that was made since is found.
