@@ -95,7 +95,8 @@ impl<'a> Board<'a> {
         }
     }
 
-    /// Tells something that is about no submission.
+    /// Tells something that is about no submission, as only a run by a queue has to.
+    #[cfg(feature = "kafka")]
     pub(super) fn say(&self, line: &str) {
         if self.live {
             self.draw(&mut self.lock(), Some(line));
