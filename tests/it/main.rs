@@ -45,6 +45,7 @@ mod told;
 mod traffic;
 mod trouble;
 mod update;
+mod windows;
 mod world;
 mod yardstick;
 mod zoo;

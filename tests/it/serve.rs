@@ -41,8 +41,41 @@ pub(super) struct Ground {
     pub(super) dir: tempfile::TempDir,
     pub(super) course: Course,
     pub(super) world: Arc<World>,
-    _services: [Running; 2],
+    _services: Vec<Running>,
 }
+
+/// A team of such a course.
+pub(super) struct Deployed {
+    /// Its name, and its number where it is not its place.
+    pub(super) name: &'static str,
+    pub(super) number: u32,
+    /// The folder of `fixtures/` whose service it runs; none if there is nothing at its address.
+    pub(super) service: Option<&'static str>,
+    /// Where its model is asked for, and where a movie is withdrawn.
+    pub(super) routes: &'static str,
+}
+
+/// The teams of most tests.
+pub(super) const USUAL: [Deployed; 3] = [
+    Deployed {
+        name: "owls",
+        number: 1,
+        service: Some("services/popular"),
+        routes: "model_path = '/recommend/1'\ntakedown = '/takedown/{movie}'\n",
+    },
+    Deployed {
+        name: "gone",
+        number: 9,
+        service: None,
+        routes: "",
+    },
+    Deployed {
+        name: "herons",
+        number: 4,
+        service: Some("live/herons"),
+        routes: "model_path = '/model'\ntakedown = '/takedown/{movie}'\n",
+    },
+];
 
 /// What is odd about the stream of most tests.
 const QUIRKS: &str =
@@ -59,23 +92,43 @@ impl Ground {
 
     /// As many requests a second, quirks and incidents as a test wants.
     pub(super) fn with(requests_per_s: u32, quirks: &str, incidents: &str) -> Self {
+        Self::of(&USUAL, 3000, requests_per_s, (quirks, incidents))
+    }
+
+    /// With teams and as many users as a test wants.
+    pub(super) fn of(
+        teams: &[Deployed],
+        users: u32,
+        requests_per_s: u32,
+        (quirks, incidents): (&str, &str),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Nobody's connection takes a port of another address by chance.
         let bound = |host: &str| TcpListener::bind(format!("{host}:0"));
-        let held = [
-            bound("127.0.0.1").unwrap(),
-            bound("127.0.0.1").unwrap(),
-            bound("127.0.0.2").or_else(|_| bound("127.0.0.1")).unwrap(),
-        ];
-        let [there, obeys, gone] = held.map(|listener| listener.local_addr().unwrap());
-        let text = format!(
-            "schema = 'reelworld/course/v1'\nname = 'Small & <quick>'\n[world]\nusers = 3000\nmovies = 200\n\
+        let held: Vec<TcpListener> = teams
+            .iter()
+            .map(|team| match team.service {
+                Some(_) => bound("127.0.0.1").unwrap(),
+                None => bound("127.0.0.2").or_else(|_| bound("127.0.0.1")).unwrap(),
+            })
+            .collect();
+        let addresses: Vec<SocketAddr> = held
+            .into_iter()
+            .map(|listener| listener.local_addr().unwrap())
+            .collect();
+        let mut text = format!(
+            "schema = 'reelworld/course/v1'\nname = 'Small & <quick>'\n[world]\nusers = {users}\nmovies = 200\n\
              [live]\nrequests_per_s = {requests_per_s}\ncheckpoint_s = 2\nmodel_s = 1\n\
-             [calendar]\ntimezone = 'America/New_York'\nstart = '2026-08-31'\n{quirks}\
-             [[team]]\nname = 'owls'\naddress = '{there}'\nmodel_path = '/recommend/1'\ntakedown = '/takedown/{{movie}}'\n\
-             [[team]]\nname = 'gone'\nnumber = 9\naddress = '{gone}'\n\
-             [[team]]\nname = 'herons'\nnumber = 4\naddress = '{obeys}'\nmodel_path = '/model'\ntakedown = '/takedown/{{movie}}'\n"
+             [calendar]\ntimezone = 'America/New_York'\nstart = '2026-08-31'\n{quirks}\n"
         );
+        for (team, address) in teams.iter().zip(&addresses) {
+            let Deployed {
+                name, number, routes, ..
+            } = team;
+            text.push_str(&format!(
+                "[[team]]\nname = '{name}'\nnumber = {number}\naddress = '{address}'\n{routes}"
+            ));
+        }
         fs::write(dir.path().join("course.toml"), text).unwrap();
         let incidents = format!("schema = 'reelworld/incidents/v1'\n{incidents}");
         let m3 = dir.path().join("assignments/m3");
@@ -93,10 +146,15 @@ impl Ground {
             .write(&world, &data)
             .unwrap();
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-        let services = [("services/popular", there), ("live/herons", obeys)].map(|(name, address)| {
+        let serving: Vec<(&str, SocketAddr)> = teams
+            .iter()
+            .zip(&addresses)
+            .filter_map(|(team, address)| Some((team.service?, *address)))
+            .collect();
+        let services = serving.iter().map(|(folder, address)| {
             let child = Command::new("python3")
                 .arg("service.py")
-                .current_dir(fixtures.join(name))
+                .current_dir(fixtures.join(folder))
                 .env("PORT", address.port().to_string())
                 .env("REELWORLD_DATA", &data)
                 .stdout(Stdio::null())
@@ -108,9 +166,9 @@ impl Ground {
             dir,
             course,
             world: Arc::new(world),
-            _services: services,
+            _services: services.collect(),
         };
-        for address in [there, obeys] {
+        for (_, address) in serving {
             wait("the service listens", || TcpStream::connect(address).is_ok());
         }
         ground
@@ -200,13 +258,24 @@ impl Ground {
         ["--from-log".to_owned(), streams.display().to_string()]
     }
 
-    /// Grades M1 by the windows around a moment, and returns the class with what its cards say.
+    /// Grades M1 by the windows around a moment, and returns the class with what two cards say.
     pub(super) fn grade(&self, submitted: &str, from: &[String]) -> serde_json::Value {
-        let out = self.dir.path().join("graded");
+        self.grade_of("m1", &["owls", "gone"], submitted, from)
+    }
+
+    /// Grades a milestone by the windows around a moment, and returns the class with what the cards of teams say.
+    pub(super) fn grade_of(
+        &self,
+        milestone: &str,
+        teams: &[&str],
+        submitted: &str,
+        from: &[String],
+    ) -> serde_json::Value {
+        let out = self.dir.path().join("graded").join(milestone);
         let done = Command::new(env!("CARGO_BIN_EXE_reelworld"))
             .arg("--course")
             .arg(self.dir.path())
-            .args(["grade", "m1", "--json", "--submitted", submitted])
+            .args(["grade", milestone, "--json", "--submitted", submitted])
             .args(from)
             .arg("--state")
             .arg(self.state())
@@ -221,7 +290,10 @@ impl Ground {
             value.as_object_mut().unwrap().remove("started_at");
             value
         };
-        let cards = ["owls", "gone"].map(|team| read(out.join(team).join("report.json")));
+        let cards: Vec<serde_json::Value> = teams
+            .iter()
+            .map(|team| read(out.join(team).join("report.json")))
+            .collect();
         serde_json::json!({"class": read(out.join("class.json")), "cards": cards})
     }
 
@@ -321,10 +393,15 @@ fn kills() -> Vec<f64> {
         .collect()
 }
 
-pub(super) fn wait(what: &str, mut is: impl FnMut() -> bool) {
+pub(super) fn wait(what: &str, is: impl FnMut() -> bool) {
+    wait_for(PATIENCE, what, is);
+}
+
+/// Waits longer than usual.
+pub(super) fn wait_for(patience: Duration, what: &str, mut is: impl FnMut() -> bool) {
     let clock = Clock::start();
     while !is() {
-        assert!(clock.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        assert!(clock.elapsed() < patience, "{what}: not within {patience:?}");
         clock.sleep(Duration::from_millis(20));
     }
 }
