@@ -51,6 +51,8 @@ mod pack;
 mod page;
 mod place;
 mod segment;
+#[cfg(any(feature = "kafka", test))]
+mod spread;
 
 use std::fmt;
 use std::io;

@@ -28,10 +28,6 @@ use crate::clock::Clock;
 const SEQ: &str = "seq";
 /// How long an answer about topics and their ends may take.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
-/// The events of a block, which lie in one partition; the next block lies in the next. Across partitions, consumers see
-/// jumps of about a second, as those of a course do.
-const BLOCK: u64 = 500;
-
 /// How Kafka is reached and a topic made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
@@ -141,21 +137,6 @@ fn fault(error: KafkaError) -> StreamError {
     StreamError::Unavailable(error.to_string())
 }
 
-/// Returns the partition of an event.
-fn partition_of(seq: u64, partitions: u64) -> u64 {
-    seq / BLOCK % partitions
-}
-
-/// Returns the first event from `seq` on that lies in a partition.
-fn next_in(partition: u64, partitions: u64, seq: u64) -> u64 {
-    if partition_of(seq, partitions) == partition {
-        return seq;
-    }
-    let block = seq / BLOCK;
-    let ahead = (partition + partitions - block % partitions) % partitions;
-    (block + ahead) * BLOCK
-}
-
 /// The records of a topic, one at a time.
 struct Peek<'t> {
     consumer: BaseConsumer,
@@ -221,21 +202,4 @@ fn seq_of(record: &BorrowedMessage<'_>) -> Result<u64, StreamError> {
             record.topic()
         ))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn the_next_event_of_a_partition_is_the_first_that_lies_in_it(seq in 0..100_000_u64, partitions in 1..5_u64, partition in 0..5_u64) {
-            let partition = partition % partitions;
-            let next = next_in(partition, partitions, seq);
-            prop_assert_eq!(partition_of(next, partitions), partition);
-            prop_assert!((seq..next).all(|seq| partition_of(seq, partitions) != partition));
-        }
-    }
 }

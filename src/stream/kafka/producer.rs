@@ -9,9 +9,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
-use super::{KafkaSettings, Peek, SEQ, fault, next_in, partition_of};
+use super::{KafkaSettings, Peek, SEQ, fault};
 use crate::clock::Clock;
 use crate::event::MAX_LINE;
+use crate::stream::spread::{next_in, partition_of};
 use crate::stream::{Publisher, StreamError, TopicName};
 
 /// How long a call waits for the broker before it says that it may be made again.

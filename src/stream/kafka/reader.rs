@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ANSWER_TIME, KafkaSettings, Peek, fault, seq_of};
 use crate::clock::Clock;
+use crate::stream::spread::first_from;
 use crate::stream::{At, Entry, Page, Reader, StreamError, TopicName};
 
 /// The most events of one page.
@@ -192,67 +193,6 @@ impl Reader for KafkaReader {
                     self.next, self.topic
                 )));
             }
-        }
-    }
-}
-
-/// Returns the first place of a range from which on something holds, its end if nowhere, in few looks if `guess` is near it.
-fn first_from<E>(
-    range: Range<i64>,
-    guess: i64,
-    mut holds: impl FnMut(i64) -> Result<bool, E>,
-) -> Result<i64, E> {
-    let (mut low, mut high) = (range.start, range.end);
-    let mut look = guess.clamp(low, high - 1);
-    let mut step = 1;
-    // Ever longer steps away from the guess, until the place lies between two looks.
-    let mut side = None;
-    while low < high {
-        let is_behind = holds(look)?;
-        if is_behind {
-            high = look;
-        } else {
-            low = look + 1;
-        }
-        if *side.get_or_insert(is_behind) != is_behind {
-            break;
-        }
-        look = if is_behind { high - step } else { low + step - 1 };
-        if look < low || look >= high {
-            break;
-        }
-        step *= 2;
-    }
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if holds(middle)? {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    Ok(low)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_place_is_found_wherever_it_is_and_soon_if_the_guess_is_near(place in 0..5_000_i64, guess in -10..6_000_i64) {
-            let mut looks = 0;
-            let found: Result<i64, Infallible> = first_from(0..4_000, guess, |at| {
-                looks += 1;
-                Ok(at >= place)
-            });
-            prop_assert_eq!(found, Ok(place.min(4_000)));
-            let away = (guess.clamp(0, 3_999) - place.min(4_000)).unsigned_abs();
-            prop_assert!(looks <= 4 + 2 * (away + 2).ilog2(), "{} looks at {} away", looks, away);
         }
     }
 }
