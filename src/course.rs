@@ -202,8 +202,8 @@ impl CourseFiles {
     pub fn assignment(&self, milestone: &str) -> Result<(Assignment, Source), Faults> {
         let source = self.need(&format!("assignments/{milestone}/assignment.toml"))?;
         let mut assignment = Assignment::parse(&source.name, &source.text)?;
-        if let (Some(_), None) = (&assignment.workload, assignment.own_deadline) {
-            assignment.deadline = Duration::from_millis(self.course()?.world.profile.deadline_ms());
+        if assignment.workload.is_some() {
+            assignment.keep_to(self.course()?.world.profile);
         }
         Ok((assignment, source))
     }
@@ -579,6 +579,13 @@ pub struct Assignment {
 }
 
 impl Assignment {
+    /// Takes the limit within which an answer counts from a contract, unless it has its own.
+    pub fn keep_to(&mut self, profile: Profile) {
+        self.deadline = self
+            .own_deadline
+            .unwrap_or(Duration::from_millis(profile.deadline_ms()));
+    }
+
     fn parse(file: &str, text: &str) -> Result<Self, Faults> {
         let document = Document::parse(file, text)?;
         let root = document.root();
@@ -768,7 +775,7 @@ mod tests {
                 before = all;
             }
         }
-        assert!(names("m3", Framework::Node).contains(&"deploy/nginx.conf".to_owned()));
+        assert!(names("m3", Framework::Node).contains(&"deploy/nginx.conf.tera".to_owned()));
         let flask = files.template("m3", Framework::Flask).unwrap();
         let service = flask.iter().find(|(path, _)| path == "service.py").unwrap();
         assert!(String::from_utf8_lossy(&service.1).contains("from flask import"));

@@ -18,7 +18,7 @@ use crate::event::{Event, Record, SimTime};
 use crate::seed::{Branch, Key};
 use crate::sim::{Viewing, term_start, viewings};
 use crate::trouble::{Facts, LineFaults, Logged, Plan, Scene, Staged, Trouble, Truth};
-use crate::world::{UserId, World};
+use crate::world::{Profile, UserId, World};
 
 /// How much is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -513,6 +513,15 @@ impl ReadRelease {
             }
         }
         Ok(release)
+    }
+
+    /// Returns the contract that the company keeps.
+    pub fn contract(&self) -> Profile {
+        if self.profile == Profile::Current.name() {
+            Profile::Current
+        } else {
+            Profile::Classic
+        }
     }
 
     /// Returns the movies in the order of their number of viewers, the foremost first.

@@ -28,7 +28,7 @@ pub(super) fn check(
     stop: &Stop,
     clock: Clock,
 ) -> Result<Exit, Failure> {
-    let milestone = Milestone::open(files, &args.milestone)?;
+    let mut milestone = Milestone::open(files, &args.milestone)?;
     let dir = std::fs::canonicalize(&args.dir)
         .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", args.dir.display())))?;
     let out = args
@@ -44,7 +44,7 @@ pub(super) fn check(
         return Err(Failure::usage(format!("`{}` asks no service", args.milestone))
             .hint("leave out --service and --replay: the repository is looked at"));
     }
-    let (ground, world, data) = ground(args, &milestone, (&dir, &out), files, ui)?;
+    let (ground, world, data) = ground(args, &mut milestone, (&dir, &out), files, ui)?;
     let subject = match &args.service {
         Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
         None => repository(&dir, out.join("home"), &data, None, clock),
@@ -95,7 +95,7 @@ pub(super) fn check(
 /// Reads what a student knows of the company; nothing where no service is asked.
 fn ground(
     args: &Check,
-    milestone: &Milestone,
+    milestone: &mut Milestone,
     (dir, out): (&Path, &Path),
     files: &CourseFiles,
     ui: &Ui,
@@ -104,16 +104,17 @@ fn ground(
         return Ok((Ground::Nothing, no_world(), dir.join("data")));
     }
     let data = data_folder(args, dir, out, files, ui)?;
-    let (ground, world) = ground_of(&data)?;
+    let (ground, world) = ground_of(&data, milestone)?;
     Ok((ground, world, data))
 }
 
-/// Reads released data: all that a student's own run knows of the world.
-pub(super) fn ground_of(data: &Path) -> Result<(Ground, WorldRef), Failure> {
+/// Reads released data, all that a student's own run knows of the world; they also say which contract the company keeps.
+pub(super) fn ground_of(data: &Path, milestone: &mut Milestone) -> Result<(Ground, WorldRef), Failure> {
     let release = ReadRelease::read(data).map_err(|error| {
         Failure::usage(error.to_string())
             .hint("the starter came with this data; git restore data/ brings it back")
     })?;
+    milestone.assignment.keep_to(release.contract());
     let world = WorldRef {
         users: release.company_users,
         movies: release.movies.len() as u32,

@@ -25,7 +25,7 @@ pub(super) fn drill(
     stop: &Stop,
     clock: Clock,
 ) -> Result<Exit, Failure> {
-    let milestone = incidents_alone(Milestone::open(files, &args.milestone)?, args)?;
+    let mut milestone = incidents_alone(Milestone::open(files, &args.milestone)?, args)?;
     let dir = std::fs::canonicalize(&args.dir)
         .map_err(|error| Failure::usage(format!("`{}` is not a folder: {error}", args.dir.display())))?;
     let out = args
@@ -43,7 +43,7 @@ pub(super) fn drill(
         json: args.json,
     };
     let data = data_folder(&like_check, &dir, &out, files, ui)?;
-    let (ground, world) = ground_of(&data)?;
+    let (ground, world) = ground_of(&data, &mut milestone)?;
     let subject = match &args.service {
         Some(url) => Subject::Address(resolve(url, milestone.assignment.port).map_err(Failure::usage)?),
         None => repository(&dir, out.join("home"), &data, None, clock),

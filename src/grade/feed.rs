@@ -109,15 +109,7 @@ impl Feed {
                 let spec = world.spec();
                 (Some(Arc::clone(world)), spec.users, spec.profile)
             }
-            Ground::Released(release) => {
-                let current = release.profile == Profile::Current.name();
-                let profile = if current {
-                    Profile::Current
-                } else {
-                    Profile::Classic
-                };
-                (None, release.company_users, profile)
-            }
+            Ground::Released(release) => (None, release.company_users, release.contract()),
             Ground::Nothing => return Err(io::Error::other("there is no released data")),
         };
         let branch = Key::from_seed(seed).branch("stream");
