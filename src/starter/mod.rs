@@ -20,7 +20,7 @@ use crate::coursefile::Faults;
 use crate::evidence::sha256_hex;
 use crate::release::Release;
 use crate::rubric::{Rubric, handout};
-use crate::world::World;
+use crate::world::{Profile, World};
 
 pub use merge::{BaseFile, Change, Kind, Left, Merged, Note, StarterFile, TeamFile, Three, What, merge};
 pub use record::{RECORD, Record};
@@ -107,6 +107,7 @@ pub struct Starter {
     framework: Framework,
     version: String,
     world: String,
+    profile: Profile,
     template: Vec<(String, Vec<u8>)>,
     alike: BTreeMap<String, Vec<u8>>,
 }
@@ -159,6 +160,7 @@ impl Starter {
             framework,
             version,
             world: world.fingerprint().to_owned(),
+            profile: world.spec().profile,
             template,
             alike,
         })
@@ -183,6 +185,9 @@ impl Starter {
         // For what is there from one milestone on; a template outside their row has nothing of that.
         context.insert("number", &number(&self.milestone).unwrap_or(0));
         context.insert("framework", self.framework.word());
+        context.insert("profile", self.profile.name());
+        context.insert("stars", &self.profile.stars());
+        context.insert("deadline_ms", &self.profile.deadline_ms());
         context.insert("port", &seat.port);
         context.insert("address", &seat.address.as_deref().unwrap_or_default());
         context.insert("topic", &seat.topic().unwrap_or_default());

@@ -10,6 +10,7 @@ mod calendar;
 mod classroom;
 mod company;
 mod containers;
+mod current;
 mod feedback;
 mod forty;
 mod frameworks;

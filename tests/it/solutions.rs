@@ -58,7 +58,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A milestone's solution: the starter, what a team changes of it, the tests that pass, and a commit.
-fn solution(home: &Path, course: &Path, milestone: u8) -> PathBuf {
+pub(super) fn solution(home: &Path, course: &Path, milestone: u8) -> PathBuf {
     let name = format!("m{milestone}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
     command.arg("--course").arg(course).current_dir(home);

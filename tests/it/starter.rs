@@ -13,7 +13,7 @@ use crate::isolation::trusted_without_sandbox;
 /// What the untouched starter of each milestone earns: milestone, criterion, verdict.
 const TABLE: &str = include_str!("../../fixtures/starters.toml");
 /// What a machine that is too busy can't tell, and says so.
-const TIMED: [&str; 9] = [
+pub(super) const TIMED: [&str; 9] = [
     "m1.answers.in_time",
     "m1.answers.peak",
     "m1.bonus.fast",
@@ -27,7 +27,7 @@ const TIMED: [&str; 9] = [
 /// What a machine without containers, or without the image that the starters stand on, can't tell.
 const CONTAINED: &str = "m3.deploy.builds";
 
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -46,13 +46,13 @@ fn starter(dir: &Path, team: &str) -> Output {
         .unwrap()
 }
 
-fn succeed(command: &mut Command) -> String {
+pub(super) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(super) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     walkdir::WalkDir::new(dir)
         .into_iter()
         .filter_entry(|entry| entry.file_name() != ".git")
@@ -65,7 +65,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-fn criteria(report: &Value) -> BTreeMap<String, Value> {
+pub(super) fn criteria(report: &Value) -> BTreeMap<String, Value> {
     report["criteria"]
         .as_array()
         .unwrap()

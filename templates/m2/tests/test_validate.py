@@ -18,7 +18,7 @@ class OneLine(unittest.TestCase):
 
     def test_lines_as_they_should_be(self):
         self.check(GOOD, None)
-        self.check("2026-01-12T06:00,8,GET /rate/m*a*s*h+1970=5", None)
+        self.check(f"2026-01-12T06:00,8,GET /rate/m*a*s*h+1970={validate.MOST_STARS}", None)
         self.check("2026-01-12T06:00:01.123456,8,recommendation request x:8082, status 200, result: a, 7 ms", None)
 
     def test_what_is_wrong_is_named(self):
@@ -29,7 +29,8 @@ class OneLine(unittest.TestCase):
         self.check(GOOD.replace(",7,", ",9,"), "unknown user")
         self.check(GOOD.replace("shooter", "shoo ter"), "request")
         self.check(GOOD.replace("shooter", "shouter"), "unknown movie")
-        self.check("2026-01-12T06:00,8,GET /rate/shooter+2007=15", "stars")
+        for stars in (0, validate.MOST_STARS + 1, 15):
+            self.check(f"2026-01-12T06:00,8,GET /rate/shooter+2007={stars}", "stars")
 
 
 class AllLines(unittest.TestCase):

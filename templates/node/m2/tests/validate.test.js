@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as company from "../company.js";
-import { clean, fault } from "../validate.js";
+import { MOST_STARS, clean, fault } from "../validate.js";
 
 const USERS = new Set([7, 8]);
 const MOVIES = new Set(["shooter+2007", "m*a*s*h+1970"]);
@@ -11,7 +11,7 @@ const GOOD = "2026-01-12T06:00:01,7,GET /data/m/shooter+2007/84.mpg";
 test("lines as they should be", () => {
   for (const line of [
     GOOD,
-    "2026-01-12T06:00,8,GET /rate/m*a*s*h+1970=5",
+    `2026-01-12T06:00,8,GET /rate/m*a*s*h+1970=${MOST_STARS}`,
     "2026-01-12T06:00:01.123456,8,recommendation request x:8082, status 200, result: a, 7 ms",
   ]) {
     assert.equal(fault(line, USERS, MOVIES), null, line);
@@ -27,7 +27,8 @@ test("what is wrong is named", () => {
     [GOOD.replace(",7,", ",9,"), "unknown user"],
     [GOOD.replace("shooter", "shoo ter"), "request"],
     [GOOD.replace("shooter", "shouter"), "unknown movie"],
-    ["2026-01-12T06:00,8,GET /rate/shooter+2007=15", "stars"],
+    ["2026-01-12T06:00,8,GET /rate/shooter+2007=0", "stars"],
+    [`2026-01-12T06:00,8,GET /rate/shooter+2007=${MOST_STARS + 1}`, "stars"],
   ]) {
     assert.equal(fault(line, USERS, MOVIES), wanted, line);
   }
