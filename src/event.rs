@@ -36,6 +36,13 @@ impl SimTime {
         self.0.div_euclid(SECOND)
     }
 
+    /// Returns a moment within the second that follows from the user, in milliseconds, so that a line's fraction is the same in any run.
+    #[must_use]
+    pub fn within_second(self, user: u32) -> Self {
+        let millis = i64::from(user.wrapping_mul(0x9e37_79b1) >> 22) % 1000;
+        Self(self.0 + millis * 1000)
+    }
+
     /// Returns the moment some seconds later.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {

@@ -354,6 +354,11 @@ fn records(world: &World, logged: &[Logged], requests: bool) -> Vec<Record> {
             });
         }
     }
+    if world.spec().profile == Profile::Current {
+        for record in &mut records {
+            record.time = record.time.within_second(record.user);
+        }
+    }
     records.sort_by_key(|record| (record.time, record.user));
     records
 }

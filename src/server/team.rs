@@ -24,7 +24,7 @@ use crate::sim::{Crowd, Person, Scene, Todo, Told, Viewing};
 use crate::store::{Checkpoint, Save, StoreError};
 use crate::stream::{At, Page, Publisher, Reader, StreamError};
 use crate::trouble::Onslaught;
-use crate::world::{MovieIndex, UserId, World};
+use crate::world::{MovieIndex, Profile, UserId, World};
 
 /// The seconds that are played at most in one go, so that every team gets its turn.
 const MOST_SECONDS: i64 = 20_000;
@@ -470,8 +470,11 @@ impl TeamLife {
     fn lines(&mut self, told: Told, second: i64, stage: &Stage<'_>) -> Vec<(Record, Vec<u8>)> {
         let (record, was_held) = match told {
             Told::Line(user, event) => {
-                let time = SimTime::from_seconds(second);
                 let user = user.0;
+                let time = match stage.world.spec().profile {
+                    Profile::Classic => SimTime::from_seconds(second),
+                    Profile::Current => SimTime::from_seconds(second).within_second(user),
+                };
                 (Record { time, user, event }, false)
             }
             Told::Late(record) => (record, true),

@@ -585,10 +585,12 @@ impl Format<'_> {
     fn line(&self, logged: &Logged, second: SimTime, kind: Kind, text: &mut Vec<u8>) {
         let viewing = &logged.viewing;
         let profile = self.world.spec().profile;
-        // A moment within the second that follows from who and what, so that a line's fraction is the same in any run.
-        let millis = i64::from(viewing.user.0.wrapping_mul(0x9e37_79b1) >> 22) % 1000;
-        let fine = SimTime(second.0 + millis * 1000);
-        push_time(fine, profile, kind == Kind::Recommend, text);
+        push_time(
+            second.within_second(viewing.user.0),
+            profile,
+            kind == Kind::Recommend,
+            text,
+        );
         text.push(b',');
         push_number(u64::from(viewing.user.0), text);
         text.push(b',');

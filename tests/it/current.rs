@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use crate::interrupt::short_course;
@@ -172,6 +174,12 @@ fn a_starter_of_the_current_contract_is_told_so_and_knows_ten_stars_and_600_ms()
                 "{framework}: {name} does not say `{wanted}`"
             );
         }
+        let mut log = String::new();
+        let packed = fs::File::open(dir.join("data/log.csv.gz")).unwrap();
+        MultiGzDecoder::new(packed).read_to_string(&mut log).unwrap();
+        // One user in a thousand writes on the full second.
+        let fine = log.lines().filter(|line| line.get(19..20) == Some(".")).count();
+        assert!(10 * fine > 9 * log.lines().count(), "times are in milliseconds");
         let (runs, tests): (_, &[&str]) = match framework {
             "node" => ("node", &["--test"]),
             _ => ("python3", &["-m", "unittest", "discover", "-s", "tests"]),
