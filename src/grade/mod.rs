@@ -17,6 +17,7 @@ mod measures;
 mod neighbours;
 mod newcomers;
 mod observe;
+mod ran;
 mod split;
 mod told;
 mod turn;

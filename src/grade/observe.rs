@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::files::FILES;
 use super::measure::Tools;
+use super::ran::ran;
 use crate::evidence::{
     ArmFacts, ClaimFacts, Item, Provenance, ReportText, Scrape, StageEnd, TelemetryFacts, UpdateFacts,
 };
@@ -388,7 +389,15 @@ pub(super) fn tests(
     };
     let mut evidence = Vec::new();
     if ok {
-        match tests_run(&log_tail) {
+        let said = ran(&log_tail);
+        match said.tests {
+            _ if said.failed > 0 => {
+                let failed = said.failed;
+                (ok, what) = (
+                    false,
+                    format!("the command ends well, and says that {failed} tests failed"),
+                );
+            }
             Some(0) => (ok, what) = (false, "the command ran no test".to_owned()),
             Some(count) => evidence.push(format!("{count} tests")),
             None => {
@@ -472,43 +481,6 @@ pub(super) fn reports(place: &Workplace, named: Option<&str>) -> Vec<(String, Fi
     opened.collect()
 }
 
-/// Returns how many tests the last lines of a runner's output speak of: the most that any line does.
-fn tests_run(lines: &[String]) -> Option<u64> {
-    lines.iter().filter_map(|line| count_in(line)).max()
-}
-
-fn count_in(line: &str) -> Option<u64> {
-    let line = line.trim().trim_matches('=').trim();
-    let lower = line.to_ascii_lowercase();
-    let number =
-        |word: &str| -> Option<u64> { word.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok() };
-    let words: Vec<&str> = lower.split_whitespace().collect();
-    // `Ran 5 tests in 0.1s`, `Tests run: 5`, `1..5`, `# pass 5`, `--- PASS: TestX`, `no tests ran`.
-    if words.first() == Some(&"ran") && words.get(2).is_some_and(|word| word.starts_with("test")) {
-        return number(words.get(1)?);
-    }
-    if lower.contains("no tests ran") || lower.contains("no test files") {
-        return Some(0);
-    }
-    if let Some(rest) = lower.strip_prefix("tests run:") {
-        return number(rest.split(',').next()?);
-    }
-    if let Some(plan) = lower.strip_prefix("1..") {
-        return plan.split_whitespace().next()?.parse().ok();
-    }
-    if words.first().is_some_and(|word| ["#", "ℹ"].contains(word)) && words.get(1) == Some(&"pass") {
-        return number(words.get(2)?);
-    }
-    if lower.starts_with("--- pass:") {
-        return Some(1);
-    }
-    // `5 passed in 0.1s`, `5 passing`, `3 failed, 5 passed`, `test result: ok. 5 passed`.
-    let place = words.iter().position(|word| {
-        ["passed", "passing"].contains(&word.trim_matches(|c: char| !c.is_ascii_alphabetic()))
-    })?;
-    number(words.get(place.checked_sub(1)?)?)
-}
-
 /// Reads what the team says it has found and compares it with what was put into the log.
 pub(super) fn claims(dir: &Path, release: &Release, feedback: Feedback) -> ClaimFacts {
     let faulty = |faults: String| ClaimFacts {
@@ -569,32 +541,4 @@ fn read_file(path: &Path) -> io::Result<String> {
         )));
     }
     fs::read_to_string(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runners_say_how_many_tests_ran() {
-        for (line, wanted) in [
-            ("Ran 5 tests in 0.012s", Some(5)),
-            ("Ran 0 tests in 0.000s", Some(0)),
-            ("===== 3 failed, 12 passed in 0.3s =====", Some(12)),
-            ("============ no tests ran in 0.00s ============", Some(0)),
-            ("test result: ok. 7 passed; 0 failed; 0 ignored", Some(7)),
-            ("Tests:       1 failed, 9 passed, 10 total", Some(9)),
-            ("  14 passing (20ms)", Some(14)),
-            ("# pass 4", Some(4)),
-            ("ℹ pass 4", Some(4)),
-            ("1..6", Some(6)),
-            ("Tests run: 8, Failures: 0, Errors: 0", Some(8)),
-            ("--- PASS: TestList (0.00s)", Some(1)),
-            ("?   	example.org/x	[no test files]", Some(0)),
-            ("all is well", None),
-            ("passed", None),
-        ] {
-            assert_eq!(count_in(line), wanted, "{line}");
-        }
-    }
 }
