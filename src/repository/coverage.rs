@@ -88,8 +88,11 @@ fn lcov(text: &str) -> Result<Covered, String> {
     Ok(covered)
 }
 
-/// A line that several parts of a report know ran if any of them says so.
+/// A line that several parts of a report know ran if any of them says so. No file has a line 0.
 fn note(covered: &mut Covered, file: &str, line: u32, ran: bool) {
+    if line == 0 {
+        return;
+    }
     if !covered.contains_key(file) {
         covered.insert(file.to_owned(), BTreeMap::new());
     }
@@ -142,7 +145,7 @@ fn xml(text: &str) -> Result<Covered, String> {
         if depth > MOST_DEPTH {
             return Err(format!("it is nested deeper than {MOST_DEPTH} levels"));
         }
-        let number = |name: &str| attribute(&tag, name).and_then(|value| value.parse::<u64>().ok());
+        let number = |name: &str| attribute(&tag, name).and_then(|value| value.trim().parse::<u64>().ok());
         match (form, tag.name().as_ref()) {
             (None, b"coverage") => form = Some(Form::Cobertura),
             (None, b"report") => form = Some(Form::Jacoco),
@@ -159,7 +162,8 @@ fn xml(text: &str) -> Result<Covered, String> {
                     Form::Cobertura => (number("number"), number("hits")),
                     Form::Jacoco => (number("nr"), number("ci")),
                 };
-                if let (Some(file), Some(place), Some(ran)) = (&file, place, ran) {
+                if let Some(file) = &file {
+                    let place = place.ok_or("it has a line without a number")?;
                     count += 1;
                     if count > MOST_LINES {
                         return Err(format!("it has more than {MOST_LINES} lines of code"));
@@ -168,7 +172,8 @@ fn xml(text: &str) -> Result<Covered, String> {
                         &mut covered,
                         file,
                         u32::try_from(place).unwrap_or(u32::MAX),
-                        ran > 0,
+                        // Hits that nobody can read, or fewer than none, are no proof that it ran.
+                        ran.is_some_and(|ran| ran > 0),
                     );
                 }
             }
@@ -203,25 +208,40 @@ pub(super) fn laid_over(
         report: Some(report.to_owned()),
         ..CoverageFacts::default()
     };
-    let mut known: BTreeMap<&str, BTreeMap<u32, bool>> = BTreeMap::new();
+    // Of several files that a report could mean by one of the commit, the nearest counts: the others are a library's.
+    let mut nearest: BTreeMap<&str, (usize, BTreeMap<u32, bool>)> = BTreeMap::new();
+    let mut strange = None;
     for (name, lines) in covered {
-        let Some((path, about)) = find(name, files) else {
+        let Some((path, about, off)) = find(name, files) else {
             continue;
         };
         if let Some(beyond) = lines.keys().find(|line| **line as usize > about.len()) {
             let last = about.len();
-            facts.fault = Some(format!(
-                "`{report}` knows line {beyond} of `{path}`, which has {last}"
-            ));
-            return facts;
+            let fault = format!("`{report}` knows line {beyond} of `{path}`, which has {last}");
+            // One that has the name by its end alone can be another file, which is left out alone.
+            if off == 0 {
+                facts.fault = Some(fault);
+                return facts;
+            }
+            strange.get_or_insert(fault);
+            continue;
         }
-        let into = known.entry(path).or_default();
-        for (line, ran) in lines {
-            *into.entry(*line).or_default() |= ran;
+        match nearest.get_mut(path) {
+            Some((known, _)) if *known < off => {}
+            Some((known, into)) if *known == off => {
+                for (line, ran) in lines {
+                    *into.entry(*line).or_default() |= ran;
+                }
+            }
+            _ => drop(nearest.insert(path, (off, lines.clone()))),
         }
     }
+    let mut known: BTreeMap<&str, BTreeMap<u32, bool>> = nearest
+        .into_iter()
+        .map(|(path, (_, lines))| (path, lines))
+        .collect();
     if known.is_empty() {
-        facts.fault = Some(format!("`{report}` knows no file of the commit"));
+        facts.fault = Some(strange.unwrap_or_else(|| format!("`{report}` knows no file of the commit")));
         return facts;
     }
     let endings: BTreeSet<&str> = known.keys().filter_map(|path| ending(path)).collect();
@@ -248,9 +268,20 @@ pub(super) fn laid_over(
     facts
 }
 
+/// Folders of what others wrote: a file in them is none of the commit by its end.
+const OF_OTHERS: &[&str] = &[
+    ".nox",
+    ".tox",
+    ".venv",
+    "dist-packages",
+    "node_modules",
+    "site-packages",
+    "venv",
+];
+
 /// Finds the file of the commit that a report means: what is left of its path when folders above the repository are taken off,
-/// or the only file whose path ends as its does.
-fn find<'a>(name: &str, files: &'a BTreeMap<String, Vec<bool>>) -> Option<(&'a str, &'a Vec<bool>)> {
+/// or the only file whose path ends as its does. With it comes how many folders the two paths do not share.
+fn find<'a>(name: &str, files: &'a BTreeMap<String, Vec<bool>>) -> Option<(&'a str, &'a Vec<bool>, usize)> {
     let name = name.replace('\\', "/");
     let parts: Vec<&str> = name
         .split('/')
@@ -258,13 +289,15 @@ fn find<'a>(name: &str, files: &'a BTreeMap<String, Vec<bool>>) -> Option<(&'a s
         .collect();
     for begin in 0..parts.len() {
         if let Some((path, lines)) = files.get_key_value(&parts[begin..].join("/")) {
-            return Some((path, lines));
+            let of_others = parts[..begin].iter().any(|part| OF_OTHERS.contains(part));
+            return (!of_others).then_some((path, lines, begin));
         }
     }
     let end = format!("/{}", parts.join("/"));
     let mut fits = files.iter().filter(|(path, _)| path.ends_with(&end));
     let (path, lines) = fits.next()?;
-    fits.next().is_none().then_some((path.as_str(), lines))
+    let off = path.split('/').count() - parts.len();
+    fits.next().is_none().then_some((path.as_str(), lines, off))
 }
 
 fn ending(path: &str) -> Option<&str> {
@@ -375,6 +408,55 @@ mod tests {
         assert!(fault(&[("lib/x.js", 2)]).contains("knows no file of the commit"));
         // Two files whose paths end alike are neither.
         assert!(fault(&[("p/src/a.js", 3), ("q/src/a.js", 3)]).contains("knows no file"));
+    }
+
+    #[test]
+    fn hits_that_nobody_can_read_are_lines_that_did_not_run_and_no_file_has_a_line_0() {
+        let broken = COBERTURA.replace("hits=\"7\"", "hits=\"-5\"");
+        let odd = COBERTURA.replace("hits=\"7\"", "hits=\"many\"");
+        let none = COBERTURA.replace(" hits=\"7\"", "");
+        for text in [broken, odd, none] {
+            let lines = &parse(&text).unwrap()["/work/x/service/a.py"];
+            assert_eq!(*lines, [(1, true), (2, false), (3, false)].into(), "{text}");
+        }
+        assert!(
+            parse(&COBERTURA.replace("number=\"3\"", "number=\"x\""))
+                .unwrap_err()
+                .contains("without a number")
+        );
+        let zero = parse("SF:a.js\nDA:0,1\nDA:1,0\n").unwrap();
+        assert_eq!(zero["a.js"], [(1, false)].into());
+        let zero = parse(&COBERTURA.replace("number=\"3\"", "number=\"0\"")).unwrap();
+        assert_eq!(zero["/work/x/service/a.py"], [(1, true), (2, false)].into());
+    }
+
+    #[test]
+    fn a_librarys_file_of_the_same_name_is_left_out_alone() {
+        let commit = files(&[("service.py", 2), ("src/app.py", 1)]);
+        let of = |text: &str| laid_over("lcov.info", &parse(text).unwrap(), &commit);
+        for (library, ran, lines) in [
+            // It lies among what others wrote, whether its lines would fit or not.
+            (".venv/lib/python3/site-packages/x/service.py", 2, 3),
+            // It has the same name by its end alone.
+            ("/usr/lib/x/service.py", 2, 3),
+        ] {
+            for line in [900, 2] {
+                let text = format!(
+                    "SF:src/app.py\nDA:1,1\nend_of_record\nSF:{library}\nDA:{line},1\nend_of_record\nSF:service.py\nDA:1,1\nDA:2,0\n"
+                );
+                let facts = of(&text);
+                assert_eq!(
+                    (facts.fault, facts.ran, facts.lines),
+                    (None, ran, lines),
+                    "{text}"
+                );
+            }
+        }
+        // Where the report knows nothing nearer, the repository's own file is one that it leaves out.
+        let facts = of("SF:src/app.py\nDA:1,1\nend_of_record\nSF:.venv/x/service.py\nDA:1,1\n");
+        assert_eq!((facts.ran, facts.lines, facts.left_out_files), (1, 3, 1));
+        let far = of("SF:/other/service.py\nDA:900,1\n").fault.unwrap();
+        assert!(far.contains("knows line 900 of `service.py`"), "{far}");
     }
 
     #[test]
