@@ -15,6 +15,7 @@ use super::links::{Inside, Leads, leads, repository_of};
 use super::tool::{TOOL, TOOL_BYTES, ToolClaim, parse_tool};
 use super::tree::{Tree, contents, named};
 use super::{LEAST_DIGITS, MOST_DIGITS, SHOWN};
+use crate::coursefile::Faults;
 
 /// The forms in which a report may be written.
 const FORMS: &[&str] = &["md", "markdown", "html", "htm", "ipynb"];
@@ -171,12 +172,22 @@ fn claimed(store: &Store, tree: &Tree) -> io::Result<Result<ToolClaim, String>> 
     }
     let text = tree.texts(store, TOOL_BYTES, |path| path == TOOL)?;
     Ok(match text.get(TOOL) {
-        Some(text) => parse_tool(text).map_err(|faults| faults.to_string()),
+        Some(text) => parse_tool(text).map_err(|faults| in_one_line(&faults)),
         None => Err(format!(
             "`{TOOL}` is no text, or larger than {} KiB",
             TOOL_BYTES >> 10
         )),
     })
+}
+
+/// Tells the faults of a file in the one line that a reason is.
+fn in_one_line(faults: &Faults) -> String {
+    let lines = faults.0.iter().map(|fault| {
+        let hint = fault.hint.as_ref().map(|hint| format!(" ({hint})"));
+        let place = format!("{}:{}:{}", fault.file, fault.line, fault.column);
+        format!("{place}: {}{}", fault.message, hint.unwrap_or_default())
+    });
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn lack(image: &Image) -> Option<String> {

@@ -20,7 +20,7 @@ const MOST_ADDRESS: usize = 200;
 pub struct ToolClaim {
     /// Its name, as written.
     pub name: String,
-    /// Where its source is: host and path in lower case, without scheme, user, port and `.git`.
+    /// Where its source is: host and path in lower case, without scheme, user, port, `www.` and `.git`.
     pub address: String,
 }
 
@@ -61,7 +61,8 @@ pub(super) fn parse_tool(text: &str) -> Result<ToolClaim, Faults> {
     let address = (written.chars().count() <= MOST_ADDRESS && !written.contains(char::is_whitespace))
         .then(|| written.split(['?', '#']).next().unwrap_or_default())
         .filter(|written| written.starts_with("https://") || written.starts_with("http://"))
-        .and_then(repository_of);
+        .and_then(repository_of)
+        .map(|address| address.strip_prefix("www.").map(str::to_owned).unwrap_or(address));
     if root.is_text("address") && address.is_none() {
         let hint = "for example \"https://github.com/feast-dev/feast\"".to_owned();
         root.fault_at(
@@ -97,6 +98,10 @@ mod tests {
         );
         for other in [
             claim("great_expectations", "https://gitlab.com/a/mirror"),
+            claim(
+                "gx",
+                "https://www.github.com/great-expectations/great_expectations/",
+            ),
             claim(
                 "GX",
                 "http://user@GitHub.com:443/great-expectations/great_expectations.git?tab=readme#top",
