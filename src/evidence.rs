@@ -164,6 +164,9 @@ pub struct StageEnd {
     pub evidence: Vec<String>,
     /// The last lines of the output, bounded.
     pub log_tail: Vec<String>,
+    /// Processes and threads that were not begun, as there were as many as may be.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 impl StageEnd {

@@ -993,5 +993,11 @@ fn notes(bundle: &Bundle, parts: &Parts<'_>) -> Vec<String> {
     if let Some(end) = parts.end.filter(|end| !end.ok) {
         notes.push(format!("the service did not live through the run: {}", end.what));
     }
+    if let Some(end) = parts.end.filter(|end| end.refused > 0) {
+        notes.push(format!(
+            "the service had as many processes and threads as it may (`processes` under `[limits]`), and was refused {} more: requests that wait for one find nobody",
+            end.refused
+        ));
+    }
     notes
 }

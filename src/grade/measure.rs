@@ -894,6 +894,7 @@ fn explain(failure: &StartFailure, route: &str, limit: Duration) -> StageEnd {
 
 fn end(mut running: Running) -> StageEnd {
     let by_itself = running.poll();
+    let refused = running.refused().unwrap_or(0);
     let (exit, log_tail, bytes) = running.stop();
     let ok = by_itself.is_none() && exit == Exit::Stopped;
     let what = match by_itself {
@@ -905,6 +906,7 @@ fn end(mut running: Running) -> StageEnd {
         what,
         evidence: vec![format!("it printed {bytes} bytes")],
         log_tail,
+        refused,
         ..StageEnd::default()
     }
 }

@@ -417,6 +417,7 @@ pub(super) fn tests(
         ours: false,
         evidence,
         log_tail,
+        ..StageEnd::default()
     }))
 }
 

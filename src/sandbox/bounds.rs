@@ -40,7 +40,8 @@ impl Default for Bounds {
         Self {
             memory_mib: 1024,
             build_memory_mib: 2048,
-            processes: 256,
+            // A thread for each connection, and as many connections as `open_files` allows: who waits long is slow, not dead.
+            processes: 1024,
             cpus: 1.0,
             open_files: 1024,
             disk_mib: 512,

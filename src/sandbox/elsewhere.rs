@@ -54,6 +54,10 @@ impl Session {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    pub(super) fn refused(&self) -> Option<u64> {
+        match self.0 {}
+    }
+
     pub(super) fn held(&self) -> &Held {
         match self.0 {}
     }

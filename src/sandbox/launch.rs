@@ -304,6 +304,14 @@ impl Running {
         self.held.poll()
     }
 
+    /// Returns how many processes and threads it could not begin, as it had as many as it may; none where nobody counts.
+    pub fn refused(&self) -> Option<u64> {
+        match &self.held.by {
+            By::Sandbox { session, .. } => session.refused(),
+            By::Leash { .. } => None,
+        }
+    }
+
     /// Ends it with all its children; returns how it ended, the end of its output, and how many bytes it printed.
     pub fn stop(mut self) -> (Exit, Vec<String>, u64) {
         let exit = self.held.end();

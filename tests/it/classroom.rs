@@ -381,6 +381,34 @@ fn what_no_sandbox_takes_fails_for_itself_and_what_is_ours_is_not_read() {
 }
 
 #[test]
+fn a_service_that_wants_more_threads_than_it_may_have_is_told_so() {
+    if trusted_without_sandbox().is_some() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let course = dir.path().join("course");
+    short_course(&course);
+    let file = course.join("assignments/m1/assignment.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("[limits]\n"));
+    fs::write(&file, text.replace("[limits]\n", "[limits]\nprocesses = 40\n")).unwrap();
+    let out = dir.path().join("run");
+    // A thread for each request, and none of them ends while it stalls.
+    grade(&course, &out, &words(&[service("stalls").to_str().unwrap()]));
+    let report = json(&out.join("stalls/report.json"));
+    let notes = report["notes"].to_string();
+    // Where no control group is handed down, nobody counts.
+    if notes.contains("memory is bounded for each process") {
+        eprintln!("SKIPPED, no control group here: {notes}");
+        return;
+    }
+    assert!(
+        notes.contains("(`processes` under `[limits]`), and was refused "),
+        "{notes}"
+    );
+}
+
+#[test]
 fn a_submission_whose_time_is_over_is_told_apart_from_one_that_failed() {
     let home = tempfile::tempdir().unwrap();
     let (course, out) = (root().join("fixtures/course"), home.path().join("run"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::id;
 
 use super::super::bounds::Bounds;
+use super::wire::Toll;
 
 /// What is bounded, by the names that both kinds of groups use.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
@@ -100,16 +101,24 @@ impl Cgroup {
         }
     }
 
-    /// Returns how many processes were killed for want of memory, where that is counted.
-    pub(super) fn killed(&self) -> Option<u64> {
-        let (_, dir) = self.dirs.iter().find(|(name, _)| *name == "memory")?;
-        let file = if self.kind == "v1" {
+    /// Returns what its bounds have cost so far.
+    pub(super) fn toll(&self) -> Toll {
+        let memory = if self.kind == "v1" {
             "memory.oom_control"
         } else {
             "memory.events"
         };
+        Toll {
+            killed: self.count("memory", memory, "oom_kill "),
+            refused: self.count("pids", "pids.events", "max "),
+        }
+    }
+
+    /// Returns a number that a controller counts, where it does.
+    fn count(&self, controller: &str, file: &str, begin: &str) -> Option<u64> {
+        let (_, dir) = self.dirs.iter().find(|(name, _)| *name == controller)?;
         let text = fs::read_to_string(dir.join(file)).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(begin))?;
         line.trim().parse().ok()
     }
 
@@ -301,8 +310,13 @@ mod tests {
         let read = |file: &str| fs::read_to_string(inner.join(file)).unwrap();
         assert_eq!(read("memory.max"), (1_u64 << 30).to_string());
         assert_eq!(read("cpu.max"), "100000 100000");
-        assert_eq!(read("pids.max"), "256");
+        assert_eq!(read("pids.max"), bounds.processes.to_string());
         fs::write(inner.join("memory.events"), "oom 3\noom_kill 2\n").unwrap();
-        assert_eq!(group.killed(), Some(2));
+        fs::write(inner.join("pids.events"), "max 7\n").unwrap();
+        let toll = Toll {
+            killed: Some(2),
+            refused: Some(7),
+        };
+        assert_eq!(group.toll(), toll);
     }
 }

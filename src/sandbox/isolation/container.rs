@@ -32,7 +32,7 @@ use super::super::leash::{Exit, descendants};
 use super::super::spec::{CONTAINER_BUILD, CONTAINER_RUN};
 use super::inside::{listening, sockets};
 use super::walls::{FILES, SHARED_MIB};
-use super::wire::{self, FromAgent, FromKeeper, Held, Order, ToAgent, ToKeeper};
+use super::wire::{self, FromAgent, FromKeeper, Held, Order, ToAgent, ToKeeper, Toll};
 use crate::clock::Clock;
 
 /// Where what is built is mounted; every keeper sees its own there.
@@ -206,8 +206,12 @@ impl Kept {
                 let answer = match wire::receive::<ToKeeper>(rein)? {
                     None => return Ok(()),
                     // A container has its bounds from its beginning on.
-                    Some((ToKeeper::Memory(_), _)) => FromKeeper::Killed(None),
-                    Some((ToKeeper::Killed, _)) => FromKeeper::Killed(Some(self.killed)),
+                    Some((ToKeeper::Memory(_), _)) => FromKeeper::Toll(Toll::default()),
+                    // Podman has a group of its own, in which what is refused is counted, and takes it away.
+                    Some((ToKeeper::Toll, _)) => FromKeeper::Toll(Toll {
+                        killed: Some(self.killed),
+                        refused: None,
+                    }),
                 };
                 wire::send(rein, &answer, &[])?;
             }

@@ -27,7 +27,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 use super::super::leash::descendants;
 use super::cgroup::Cgroup;
 use super::walls::{FILES, Numbers, options};
-use super::wire::{self, FromKeeper, Held, Order, ToKeeper};
+use super::wire::{self, FromKeeper, Held, Order, ToKeeper, Toll};
 use crate::clock::Clock;
 
 /// The first of the users that sandboxes are, and how many there are: numbers that no system gives to people or services.
@@ -185,14 +185,14 @@ impl Kept {
                             .as_ref()
                             .map_or(Ok(()), |group| group.set_memory(bytes));
                         let answer = match set {
-                            Ok(()) => FromKeeper::Killed(None),
+                            Ok(()) => FromKeeper::Toll(Toll::default()),
                             Err(error) => FromKeeper::Refused(format!("memory cannot be bounded: {error}")),
                         };
                         wire::send(&rein, &answer, &[])?;
                     }
-                    Some((ToKeeper::Killed, _)) => {
-                        let killed = self.group.as_ref().and_then(Cgroup::killed);
-                        wire::send(&rein, &FromKeeper::Killed(killed), &[])?;
+                    Some((ToKeeper::Toll, _)) => {
+                        let toll = self.group.as_ref().map_or_else(Toll::default, Cgroup::toll);
+                        wire::send(&rein, &FromKeeper::Toll(toll), &[])?;
                     }
                 }
             }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::super::bounds::Bounds;
 use super::super::leash::Exit;
 use super::super::output::Tail;
-use super::wire::{self, Container, FromAgent, FromKeeper, Held, MOST_FDS, Order, ToAgent, ToKeeper};
+use super::wire::{self, Container, FromAgent, FromKeeper, Held, MOST_FDS, Order, ToAgent, ToKeeper, Toll};
 use crate::clock::Clock;
 
 /// How long a sandbox may take to come to be, and its agent to answer a question.
@@ -275,13 +275,26 @@ impl Session {
 
     /// Tells whether a process was killed for want of memory since it was last asked.
     fn was_memory(&self) -> bool {
-        let Ok(Some(FromKeeper::Killed(Some(killed)))) = self.ask_keeper(&ToKeeper::Killed) else {
+        let Some(killed) = self.toll().killed else {
             return false;
         };
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let more = killed > keeper.killed;
         keeper.killed = killed;
         more
+    }
+
+    /// Returns how many processes and threads were not begun, as there were as many as may be; none where nobody counts.
+    pub(in super::super) fn refused(&self) -> Option<u64> {
+        self.toll().refused
+    }
+
+    /// Returns what the bounds have cost so far; nothing where nobody can say.
+    fn toll(&self) -> Toll {
+        match self.ask_keeper(&ToKeeper::Toll) {
+            Ok(Some(FromKeeper::Toll(toll))) => toll,
+            _ => Toll::default(),
+        }
     }
 
     fn ask_keeper(&self, word: &ToKeeper) -> io::Result<Option<FromKeeper>> {

@@ -46,8 +46,8 @@ pub(super) struct Container {
 pub(super) enum ToKeeper {
     /// Bound the memory to so many bytes from now on.
     Memory(u64),
-    /// Tell how many processes were killed for want of memory.
-    Killed,
+    /// Tell what the bounds have cost so far.
+    Toll,
 }
 
 /// What the keeper tells.
@@ -57,8 +57,17 @@ pub(super) enum FromKeeper {
     Started(Held),
     /// It cannot be started, and why.
     Refused(String),
-    /// The number of processes that were killed for want of memory; none where nobody counts.
-    Killed(Option<u64>),
+    /// What the bounds have cost so far.
+    Toll(Toll),
+}
+
+/// What the bounds of a sandbox have cost its programs so far; none where nobody counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Toll {
+    /// Processes that were killed for want of memory.
+    pub(super) killed: Option<u64>,
+    /// Processes and threads that were not begun, as there were as many as may be.
+    pub(super) refused: Option<u64>,
 }
 
 /// What holds a sandbox beside its namespaces.
