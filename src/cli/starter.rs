@@ -346,10 +346,24 @@ fn said(note: &Note) -> (&'static str, String) {
     }
 }
 
+fn files_of(notes: &[Note]) -> Vec<Value> {
+    let one = |note: &Note| {
+        let (word, why) = said(note);
+        let lines = match &note.what {
+            What::Conflict(lines) => lines.clone(),
+            _ => Vec::new(),
+        };
+        json!({ "path": note.path, "what": word, "why": why, "lines": lines })
+    };
+    notes.iter().map(one).collect()
+}
+
 fn as_json(dir: &Path, done: &Update) -> Value {
     let path = dir.display().to_string();
     match done {
-        Update::UpToDate => json!({ "repository": path, "outcome": "up_to_date" }),
+        Update::UpToDate { notes } => {
+            json!({ "repository": path, "outcome": "up_to_date", "files": files_of(notes) })
+        }
         Update::Waiting { branch } => json!({ "repository": path, "outcome": "waiting", "branch": branch }),
         Update::Refused { why } => json!({ "repository": path, "outcome": "refused", "why": why }),
         Update::Merged {
@@ -358,17 +372,7 @@ fn as_json(dir: &Path, done: &Update) -> Value {
             onto,
             notes,
         } => {
-            let files: Vec<Value> = notes
-                .iter()
-                .map(|note| {
-                    let (word, why) = said(note);
-                    let lines = match &note.what {
-                        What::Conflict(lines) => lines.clone(),
-                        _ => Vec::new(),
-                    };
-                    json!({ "path": note.path, "what": word, "why": why, "lines": lines })
-                })
-                .collect();
+            let files = files_of(notes);
             let outcome = if done.needs_somebody() {
                 "conflicts"
             } else {
@@ -382,9 +386,11 @@ fn as_json(dir: &Path, done: &Update) -> Value {
 fn as_text(dir: &Path, done: &Update, remote: Option<&str>, pushed: bool) -> String {
     let dir = dir.display();
     let (branch, onto, notes) = match done {
-        Update::UpToDate => return format!("{dir}: up to date\n"),
+        Update::UpToDate { notes } => return format!("{dir}: up to date\n{}", worth_knowing(notes)),
         Update::Waiting { branch } => {
-            return format!("{dir}: branch {branch} is there from an earlier update\n");
+            return format!(
+                "{dir}: branch {branch} is there from an earlier update: merge it, or delete it to have it made anew\n"
+            );
         }
         Update::Refused { why } => return format!("{dir}: refused: {why}\n"),
         Update::Merged {
@@ -409,14 +415,7 @@ fn as_text(dir: &Path, done: &Update, remote: Option<&str>, pushed: bool) -> Str
             counts.join(", ")
         }
     );
-    // What was simply taken over is in the commit; what somebody should know is told here.
-    for note in notes {
-        if matches!(note.what, What::Added | What::Updated) {
-            continue;
-        }
-        let (word, why) = said(note);
-        text.push_str(&format!("  {word:<9} {}: {why}\n", note.path.escape_debug()));
-    }
+    text.push_str(&worth_knowing(notes));
     match remote {
         Some(remote) if pushed => text.push_str(&format!("  pushed to {remote}\n")),
         Some(remote) => text.push_str(&format!("  to push it: git -C {dir} push {remote} {branch}\n")),
@@ -425,11 +424,23 @@ fn as_text(dir: &Path, done: &Update, remote: Option<&str>, pushed: bool) -> Str
     text
 }
 
+/// What was simply taken over is in the commit; this is what somebody should know.
+fn worth_knowing(notes: &[Note]) -> String {
+    notes
+        .iter()
+        .filter(|note| !matches!(note.what, What::Added | What::Updated))
+        .map(|note| {
+            let (word, why) = said(note);
+            format!("  {word:<9} {}: {why}\n", note.path.escape_debug())
+        })
+        .collect()
+}
+
 fn summary(results: &[(PathBuf, Update, Option<String>)]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, done, _) in results {
         let word = match done {
-            Update::UpToDate => "up to date",
+            Update::UpToDate { .. } => "up to date",
             Update::Waiting { .. } => "waiting",
             Update::Refused { .. } => "refused",
             Update::Merged { .. } if done.needs_somebody() => "merged with conflicts",

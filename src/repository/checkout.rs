@@ -20,6 +20,8 @@ const MOST_BYTES: u64 = 128 << 20;
 const MOST_FILES: usize = 100_000;
 /// The reference of ours under which a commit is made before it is theirs.
 const MADE: &str = "refs/heads/made";
+/// The one of the commit that is merged into it.
+const GIVEN: &str = "refs/heads/given";
 /// What stands in git's folder while somebody is in the middle of something, and what that is.
 const UNDER_WAY: [(&str, &str); 6] = [
     ("MERGE_HEAD", "a merge"),
@@ -56,6 +58,24 @@ pub enum Order {
         /// Which.
         path: String,
     },
+}
+
+/// The content of a file of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// One that the repository has, by the name that git gives to it.
+    There(String),
+    /// Another one.
+    New(Vec<u8>),
+}
+
+/// A commit that comes from nowhere and is merged into another: what was given out, kept in the history of who it was given to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// What it says.
+    pub message: String,
+    /// All its files, by path.
+    pub files: Vec<(String, Content)>,
 }
 
 /// The commit that is checked out in a folder.
@@ -102,6 +122,20 @@ impl Checkout {
     /// Whether there is a branch of a name.
     pub fn has_branch(&self, name: &str) -> bool {
         self.store.reference(&format!("refs/heads/{name}")).is_some()
+    }
+
+    /// Whether all of a branch is in what is checked out.
+    ///
+    /// # Errors
+    /// As [`Checkout::open`].
+    pub fn has_merged(&self, name: &str) -> io::Result<bool> {
+        let Some(commit) = self.store.reference(&format!("refs/heads/{name}")) else {
+            return Ok(false);
+        };
+        let words = ["rev-list", "--max-count=1", commit, "--not", &self.tip];
+        let mut one = [0];
+        self.store
+            .ask(&words, Vec::new(), move |out| Ok(out.read(&mut one)? == 0))
     }
 
     /// Says what somebody is in the middle of, if they are.
@@ -232,12 +266,23 @@ impl Checkout {
             .collect())
     }
 
-    /// Whether the folder holds something at a path, whatever it is.
-    pub fn holds(&self, path: &str) -> bool {
-        fs::symlink_metadata(self.folder.join(path)).is_ok()
+    /// Returns what is not of the commit and would have to give way to a file at a path: something at the path itself, or
+    /// anything but a folder above it.
+    pub fn in_the_way(&self, path: &str, entries: &BTreeMap<String, Entry>) -> Option<String> {
+        let above = path
+            .char_indices()
+            .filter(|(_, letter)| *letter == '/')
+            .map(|(place, _)| &path[..place])
+            .find(|above| {
+                !entries.contains_key(*above)
+                    && fs::symlink_metadata(self.folder.join(above)).is_ok_and(|found| !found.is_dir())
+            });
+        let is_there = || fs::symlink_metadata(self.folder.join(path)).is_ok();
+        above.or_else(|| is_there().then_some(path)).map(str::to_owned)
     }
 
-    /// Makes a commit on top of what is checked out, and a branch that names it; nothing that is checked out changes.
+    /// Makes a commit on top of what is checked out and of a given one, and a branch that names it; nothing that is checked out
+    /// changes.
     ///
     /// The same changes, message, author and time make the same commit, whose name is returned.
     ///
@@ -246,8 +291,8 @@ impl Checkout {
     pub fn write_branch(
         &self,
         name: &str,
-        orders: &[Order],
-        message: &str,
+        (orders, message): (&[Order], &str),
+        given: &Given,
         (author, address): (&str, &str),
         at: DateTime<Utc>,
     ) -> io::Result<String> {
@@ -262,10 +307,22 @@ impl Checkout {
             }
         }
         let mut stream = Vec::new();
+        let committer = format!("committer {author} <{address}> {} +0000", at.timestamp());
         write!(
             stream,
-            "feature done\ncommit {MADE}\ncommitter {author} <{address}> {} +0000\ndata {}\n{message}\nfrom {}\n",
-            at.timestamp(),
+            "feature done\ncommit {GIVEN}\nmark :1\n{committer}\ndata {}\n{}\n",
+            given.message.len(),
+            given.message
+        )?;
+        for (path, content) in &given.files {
+            match content {
+                Content::There(id) => writeln!(stream, "M 100644 {id} {}", quoted(path))?,
+                Content::New(content) => put(&mut stream, "100644", path, content)?,
+            }
+        }
+        write!(
+            stream,
+            "commit {MADE}\n{committer}\ndata {}\n{message}\nfrom {}\nmerge :1\n",
             message.len(),
             self.tip
         )?;
@@ -283,9 +340,7 @@ impl Checkout {
             } = order
             {
                 let mode = if *executable { "100755" } else { "100644" };
-                writeln!(stream, "M {mode} inline {}\ndata {}", quoted(path), content.len())?;
-                stream.extend_from_slice(content);
-                stream.push(b'\n');
+                put(&mut stream, mode, path, content)?;
             }
         }
         stream.extend_from_slice(b"done\n");
@@ -306,6 +361,16 @@ impl Checkout {
         let mut dir = self.git.clone();
         let path = format!("refs/heads/{name}");
         let (folders, last) = path.rsplit_once('/').unwrap_or(("", &path));
+        let mut above = String::from("refs");
+        for part in folders.split('/').skip(1) {
+            above = format!("{above}/{part}");
+            if self.store.reference(&above).is_some() {
+                return Err(theirs(format!(
+                    "the branch `{}` is in the way of the branch `{name}`",
+                    above.trim_start_matches("refs/heads/")
+                )));
+            }
+        }
         for part in folders.split('/') {
             dir.push(part);
             match fs::create_dir(&dir) {
@@ -339,6 +404,14 @@ impl Checkout {
             &format!("{commit}:refs/heads/{branch}"),
         )
     }
+}
+
+/// Writes a file as git's import reads it.
+fn put(stream: &mut Vec<u8>, mode: &str, path: &str, content: &[u8]) -> io::Result<()> {
+    writeln!(stream, "M {mode} inline {}\ndata {}", quoted(path), content.len())?;
+    stream.extend_from_slice(content);
+    stream.push(b'\n');
+    Ok(())
 }
 
 /// Returns a path as git's import reads it whatever it holds.

@@ -22,11 +22,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use checkout::{Checkout, Entry, Order};
+pub use checkout::{Checkout, Content, Entry, Given, Order};
 pub use ci::CiFacts;
 pub use container::{ContainerFacts, container_file};
 pub use coverage::CoverageFacts;
-pub use document::marked_blocks;
+pub use document::{Marked, marked_blocks};
 pub use facts::{FileFacts, LookFor, ReportFacts};
 use git::Store;
 pub use git::push;

@@ -139,6 +139,9 @@ pub struct Merged {
     pub changes: Vec<Change>,
     /// A word on every path that the starter has touched.
     pub notes: Vec<Note>,
+    /// What comes again once the team has made way for it, by the path that the starter has it at, with the path at which it was given
+    /// out before, if it was: that is still what a later merge begins with.
+    pub put_off: BTreeMap<String, Option<String>>,
 }
 
 /// One file through all three: the same file may have another path in each.
@@ -155,6 +158,7 @@ pub fn merge(three: &Three) -> Merged {
         removed: BTreeSet::new(),
         put: BTreeMap::new(),
         notes: Vec::new(),
+        put_off: BTreeMap::new(),
     };
     // Removals first, so that a file may take the place of a folder that the starter has given up.
     let (gone, rest): (Vec<_>, Vec<_>) = threads(three)
@@ -171,10 +175,23 @@ struct Merge<'a> {
     removed: BTreeSet<String>,
     put: BTreeMap<String, (Vec<u8>, bool)>,
     notes: Vec<Note>,
+    put_off: BTreeMap<String, Option<String>>,
 }
 
 impl Merge<'_> {
     fn decide(&mut self, thread: &Thread<'_>) {
+        let told = self.notes.len();
+        self.decide_one(thread);
+        let waits = |note: &Note| matches!(note.what, What::Left(Left::Unresolved | Left::InTheWay));
+        if let Some((path, _)) = thread.starter
+            && self.notes[told..].iter().any(waits)
+        {
+            let before = thread.base.map(|(path, _)| path.to_owned());
+            self.put_off.insert(path.to_owned(), before);
+        }
+    }
+
+    fn decide_one(&mut self, thread: &Thread<'_>) {
         match (thread.base, thread.team, thread.starter) {
             (None, None, Some((path, starter))) => self.add(path, starter),
             (None, Some((path, team)), Some((_, starter))) => {
@@ -321,6 +338,7 @@ impl Merge<'_> {
         Merged {
             changes,
             notes: self.notes,
+            put_off: self.put_off,
         }
     }
 }

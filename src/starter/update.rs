@@ -11,12 +11,14 @@ use super::merge::{BaseFile, Change, Kind, Left, Note, StarterFile, TeamFile, Th
 use super::record::{RECORD, Record, blob_id};
 use super::{Seat, Starter, StarterError};
 use crate::course::number;
-use crate::repository::{Checkout, Entry, Order};
+use crate::repository::{Checkout, Content, Entry, Given, Order};
 
 /// The most files of a team's among which one that has left its place is looked for.
 const MOST_CANDIDATES: usize = 2_000;
 /// The files that are named where something is in the way of an update.
 const SHOWN: usize = 3;
+/// The most branches of one starter, of which all but the last are merged.
+const MOST_BRANCHES: u32 = 100;
 
 /// A team's repository that knows where it came from.
 #[derive(Debug)]
@@ -29,9 +31,12 @@ pub struct Begun {
 /// What has become of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update {
-    /// It has the starter as it is.
-    UpToDate,
-    /// The branch is there from an earlier update.
+    /// It has of the starter what it can have.
+    UpToDate {
+        /// What waits for the team to make way for it.
+        notes: Vec<Note>,
+    },
+    /// The branch is there from an earlier update, and not merged.
     Waiting {
         /// Its name.
         branch: String,
@@ -58,9 +63,9 @@ impl Update {
     /// Whether a person of the team has something to solve or to look at before the update can be taken.
     pub fn needs_somebody(&self) -> bool {
         match self {
-            Self::UpToDate | Self::Waiting { .. } => false,
+            Self::Waiting { .. } => false,
             Self::Refused { .. } => true,
-            Self::Merged { notes, .. } => notes
+            Self::UpToDate { notes } | Self::Merged { notes, .. } => notes
                 .iter()
                 .any(|note| matches!(note.what, What::Conflict(_) | What::Left(Left::Unresolved))),
         }
@@ -140,17 +145,40 @@ impl Begun {
             .get(RECORD)
             .is_some_and(|entry| entry.id == blob_id(&record))
         {
-            return Ok(Update::UpToDate);
-        }
-        let branch = format!("starter/{to}-{}", starter.version);
-        if self.checkout.has_branch(&branch) {
-            return Ok(Update::Waiting { branch });
+            return Ok(Update::UpToDate { notes: Vec::new() });
         }
         let changed = self.checkout.changed()?;
         if !changed.is_empty() {
             return refused(format!("what is changed is not committed: {}", some_of(&changed)));
         }
+        let given: Vec<(String, Content)> = files
+            .iter()
+            .chain([(&RECORD.to_owned(), &record)])
+            .map(|(path, content)| {
+                let id = blob_id(content);
+                let there = entries.get(path).is_some_and(|entry| entry.id == id);
+                let content = if there {
+                    Content::There(id)
+                } else {
+                    Content::New(content.clone())
+                };
+                (path.clone(), content)
+            })
+            .collect();
         let merged = merge(&self.three(&entries, files)?);
+        let record = self.record_without(&record, &merged.put_off)?;
+        if merged.changes.is_empty()
+            && entries
+                .get(RECORD)
+                .is_some_and(|entry| entry.id == blob_id(&record))
+        {
+            return Ok(Update::UpToDate { notes: merged.notes });
+        }
+        let name = format!("starter/{to}-{}", starter.version);
+        let branch = match self.free_name(&name)? {
+            Ok(free) => free,
+            Err(branch) => return Ok(Update::Waiting { branch }),
+        };
         let mut orders: Vec<Order> = merged.changes.into_iter().map(Order::from).collect();
         orders.push(Order::Put {
             path: RECORD.to_owned(),
@@ -163,8 +191,9 @@ impl Begun {
                 Order::Put { path, .. } if !entries.contains_key(path) => Some(path),
                 Order::Put { .. } | Order::Remove { .. } => None,
             })
-            .filter(|path| self.checkout.holds(path))
-            .cloned()
+            .filter_map(|path| self.checkout.in_the_way(path, &entries))
+            .collect::<BTreeSet<String>>()
+            .into_iter()
             .collect();
         if !in_the_way.is_empty() {
             return refused(format!(
@@ -172,16 +201,59 @@ impl Begun {
                 some_of(&in_the_way)
             ));
         }
+        let given = Given {
+            message: format!("The starter {to}-{} as it is given out\n", starter.version),
+            files: given,
+        };
         let message = message(starter, &merged.notes);
-        let commit = self
-            .checkout
-            .write_branch(&branch, &orders, &message, (AUTHOR, ADDRESS), at)?;
+        let commit =
+            self.checkout
+                .write_branch(&branch, (&orders, &message), &given, (AUTHOR, ADDRESS), at)?;
         Ok(Update::Merged {
             branch,
             commit,
             onto: self.checkout.branch().map(str::to_owned),
             notes: merged.notes,
         })
+    }
+
+    /// Returns the name of a branch that is not there yet, or the one of an earlier update that nobody has merged.
+    fn free_name(&self, name: &str) -> io::Result<Result<String, String>> {
+        let more = (2..=MOST_BRANCHES).map(|count| format!("{name}-{count}"));
+        let mut last = name.to_owned();
+        for name in [name.to_owned()].into_iter().chain(more) {
+            if !self.checkout.has_branch(&name) {
+                return Ok(Ok(name));
+            }
+            if !self.checkout.has_merged(&name)? {
+                return Ok(Err(name));
+            }
+            last = name;
+        }
+        Ok(Err(last))
+    }
+
+    /// Prints the record of a new starter, in which stands for what was put off what was given out before, if anything.
+    fn record_without(
+        &self,
+        record: &[u8],
+        put_off: &BTreeMap<String, Option<String>>,
+    ) -> io::Result<Vec<u8>> {
+        if put_off.is_empty() {
+            return Ok(record.to_vec());
+        }
+        let mut new = Record::parse(&String::from_utf8_lossy(record))
+            .map_err(|faults| io::Error::other(faults.to_string()))?;
+        for (path, before) in put_off {
+            new.files.remove(path);
+            let before = before.as_ref();
+            new.files.extend(
+                before
+                    .and_then(|before| self.record.files.get_key_value(before))
+                    .map(|(before, id)| (before.clone(), id.clone())),
+            );
+        }
+        Ok(new.print().into_bytes())
     }
 
     /// Pushes a merged starter to where the repository is kept.

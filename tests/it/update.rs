@@ -352,6 +352,84 @@ fn a_repository_is_brought_to_the_next_milestone_with_what_the_team_has_made_of_
     );
 }
 
+#[test]
+fn what_an_update_has_merged_is_what_the_next_begins_with() {
+    let class = Class::new(1);
+    class.make(&[]);
+    let dir = class.path("repos/team1");
+    let take = |words: &[&str]| {
+        let (code, told) = class.update(&[&["repos/team1"], words].concat());
+        assert_eq!(code, Some(0), "{told}");
+        let result = told["repositories"][0].clone();
+        git(&dir, &["merge", "-q", result["branch"].as_str().unwrap()]);
+        result
+    };
+    // A line of the team's above, one of the starter's below, time and again.
+    let text = fs::read_to_string(dir.join("reelworld.toml")).unwrap();
+    fs::write(dir.join("reelworld.toml"), format!("# ours\n{text}")).unwrap();
+    fs::create_dir(dir.join("model")).unwrap();
+    git(&dir, &["mv", "company.py", "model/company.py"]);
+    commit(&dir, "Make it our own");
+    class.mend("m1/company.py", |text| format!("{text}# one\n"));
+    let first = take(&["--milestone", "m2"]);
+    assert_eq!(file_of(&first, "reelworld.toml")["what"], "merged");
+    assert_eq!(file_of(&first, "model/company.py")["what"], "updated");
+    let text = fs::read_to_string(dir.join("model/company.py")).unwrap();
+    fs::write(dir.join("model/company.py"), format!("# ours\n{text}")).unwrap();
+    commit(&dir, "Make it more our own");
+    class.mend("m1/company.py", |text| format!("{text}# two\n"));
+    let second = take(&["--milestone", "m3"]);
+    assert_eq!(file_of(&second, "reelworld.toml")["what"], "merged");
+    assert_eq!(file_of(&second, "model/company.py")["what"], "merged");
+    let text = fs::read_to_string(dir.join("model/company.py")).unwrap();
+    assert!(
+        text.starts_with("# ours\n") && text.ends_with("# one\n# two\n"),
+        "{text}"
+    );
+    // What the company gave out is in the history, in commits that are nobody's of the team.
+    let given = git(&dir, &["rev-list", "--max-parents=0", "--format=%an", "HEAD"]);
+    assert_eq!(given.matches("\nreelworld").count(), 3, "{given}");
+    git(&dir, &["fsck", "--strict", "--no-dangling"]);
+}
+
+#[test]
+fn what_an_update_had_to_leave_out_comes_again() {
+    let class = Class::new(1);
+    class.make(&[]);
+    let dir = class.path("repos/team1");
+    fs::write(dir.join("deploy"), "what we do on Fridays\n").unwrap();
+    let text = fs::read_to_string(dir.join("company.py")).unwrap();
+    let marked = format!("<<<<<<< HEAD\n# ours\n=======\n# theirs\n>>>>>>> other\n{text}");
+    fs::write(dir.join("company.py"), marked).unwrap();
+    commit(&dir, "Make it our own");
+    class.mend("m1/company.py", |text| format!("{text}# one\n"));
+    let (code, told) = class.update(&["repos/team1", "--milestone", "m3"]);
+    assert_eq!(code, Some(1), "markers are somebody's to solve: {told}");
+    let result = &told["repositories"][0];
+    assert_eq!(file_of(result, "company.py")["what"], "left");
+    assert_eq!(file_of(result, "deploy/nginx.conf")["what"], "left");
+    git(&dir, &["merge", "-q", result["branch"].as_str().unwrap()]);
+    // Nothing new, and what is left out is not forgotten.
+    let (code, told) = class.update(&["repos/team1"]);
+    let result = &told["repositories"][0];
+    assert_eq!((code, &result["outcome"]), (Some(1), &"up_to_date".into()));
+    assert_eq!(file_of(result, "deploy/nginx.conf")["what"], "left");
+    git(&dir, &["mv", "deploy", "fridays.txt"]);
+    fs::write(dir.join("company.py"), format!("# ours\n{text}")).unwrap();
+    commit(&dir, "Make way");
+    let (code, told) = class.update(&["repos/team1"]);
+    assert_eq!(code, Some(0), "{told}");
+    let result = &told["repositories"][0];
+    assert_eq!(file_of(result, "company.py")["what"], "merged");
+    assert_eq!(file_of(result, "deploy/nginx.conf")["what"], "added");
+    git(&dir, &["merge", "-q", result["branch"].as_str().unwrap()]);
+    let (code, told) = class.update(&["repos/team1"]);
+    assert_eq!(
+        (code, &told["repositories"][0]["files"]),
+        (Some(0), &Value::Array(Vec::new()))
+    );
+}
+
 fn why(class: &Class) -> String {
     let (code, told) = class.update(&["repos/team1"]);
     assert_eq!(code, Some(1), "{told}");
@@ -410,6 +488,29 @@ fn a_repository_in_which_somebody_is_at_work_is_refused_with_the_reason() {
             .unwrap()
             .contains("no git repository")
     );
+}
+
+#[test]
+fn nothing_that_is_not_committed_has_to_give_way() {
+    let class = Class::new(1);
+    class.make(&[]);
+    let dir = class.path("repos/team1");
+    // A file that git ignores, where the starter brings a folder: taking the branch would take it away without a word.
+    let ignored = fs::read_to_string(dir.join(".gitignore")).unwrap();
+    fs::write(dir.join(".gitignore"), format!("{ignored}/deploy\n")).unwrap();
+    commit(&dir, "Keep our notes to ourselves");
+    fs::write(dir.join("deploy"), "notes\n").unwrap();
+    let (code, told) = class.update(&["repos/team1", "--milestone", "m3"]);
+    let result = &told["repositories"][0];
+    assert_eq!((code, &result["outcome"]), (Some(1), &"refused".into()), "{told}");
+    assert!(result["why"].as_str().unwrap().contains("`deploy`"), "{told}");
+    fs::remove_file(dir.join("deploy")).unwrap();
+    // A branch with the name of a folder of branches, which only git's table of references knows of.
+    git(&dir, &["branch", "starter"]);
+    git(&dir, &["pack-refs", "--all"]);
+    let (_, told) = class.update(&["repos/team1", "--milestone", "m3"]);
+    let why = told["repositories"][0]["why"].as_str().unwrap();
+    assert!(why.contains("the branch `starter` is in the way"), "{told}");
 }
 
 #[test]
