@@ -14,7 +14,7 @@ use crate::evidence::{
     ArmFacts, ClaimFacts, Item, Provenance, ReportText, Scrape, StageEnd, TelemetryFacts, UpdateFacts,
 };
 use crate::release::Release;
-use crate::repository::{PLACES, Versions, marked_blocks};
+use crate::repository::{Marked, PLACES, Versions, marked_blocks};
 use crate::sandbox::{CommandLine, Limits, ObserveSpec, ServiceSpec, Workplace, build, build_with_mirror};
 use crate::telemetry::{Counted, EXPERIMENT, Selector, counted, parse_exposition, total};
 use crate::traffic::{Target, fetch};
@@ -438,8 +438,8 @@ pub(super) fn commands(
         }
     };
     let mut all = Vec::new();
-    for (line, code) in marked_blocks(&text).into_iter().take(MOST_BLOCKS) {
-        let words = ["sh", "-e", "-x", "-c", &code].map(str::to_owned);
+    for Marked { line, shell, code } in marked_blocks(&text).into_iter().take(MOST_BLOCKS) {
+        let words = [shell, "-e", "-x", "-c", &code].map(str::to_owned);
         // Most of them begin by installing what the repository needs, as a build does.
         let (ended, log_tail, fetched) =
             build_with_mirror(&words, place, limits, tools.leash, tools.clock, tools.stop)?;
@@ -515,7 +515,7 @@ pub(super) fn claims(dir: &Path, release: &Release, feedback: Feedback) -> Claim
     ClaimFacts {
         faults: None,
         claims: claims.len() as u32,
-        found: compared.found() as u32,
+        found: compared.found,
         findable: compared.findable,
         false_claims: compared.false_claims() as u32,
         details,

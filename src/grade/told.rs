@@ -19,6 +19,9 @@ use crate::trouble::FINDINGS;
 const WAY_S: f64 = 0.010;
 /// The quantile by which histograms are compared: far tails differ by what waits before a service looks at its clock.
 const MEDIAN: f64 = 0.5;
+/// A bucket that is wider than this, in seconds, says nothing of answers that come within a second. The clients' usual buckets are half
+/// as wide there.
+const WIDEST_S: f64 = 0.5;
 /// An update may disturb requests until so long after it has ended, in seconds: workers start again.
 const AFTERMATH_S: f64 = 2.0;
 
@@ -255,12 +258,18 @@ fn metrics(
             } else {
                 "no bound".to_owned()
             };
+            let tells = bucket.up_to - bucket.over <= WIDEST_S;
             let why = format!(
-                "half of the answers took us at most {:.1} ms; its histogram says {:.1} ms to {up_to}",
+                "half of the answers took us at most {:.1} ms; its histogram says {:.1} ms to {up_to}{}",
                 seconds * 1e3,
-                bucket.over * 1e3
+                bucket.over * 1e3,
+                if tells {
+                    ""
+                } else {
+                    ", which tells nothing: give it bounds where the answers are"
+                }
             );
-            fact(bucket.fits(seconds, WAY_S), why)
+            fact(tells && bucket.fits(seconds, WAY_S), why)
         }
         (None, _) => lacking(
             0.0,
@@ -352,6 +361,11 @@ fn arms(facts: &ArmFacts, findings: &mut Findings) {
         high: low.max(high),
         level: interval.level,
     };
+    if let Some(arm) = &split.empty {
+        let why = format!("nobody of {} users is in the arm `{arm}`", split.asked);
+        put(findings, "experiment.split_gap", no_split(&why));
+        return;
+    }
     let why = format!("arm {}: {:+.3} from the announced share", split.arm, split.gap);
     put(
         findings,

@@ -273,19 +273,37 @@ fn notebook(path: &str, text: &str, document: &mut Document) {
 /// The word after a fence that marks commands for whoever reads along: `sh run`.
 const RUN: &str = "run";
 
-/// Returns the blocks of a Markdown text that are marked to be run, each with its first line and its commands.
-pub fn marked_blocks(text: &str) -> Vec<(usize, String)> {
+/// Commands of a README that are marked to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// The line at which they begin.
+    pub line: usize,
+    /// The shell that they are written for: `sh`, `bash`.
+    pub shell: &'static str,
+    /// The commands.
+    pub code: String,
+}
+
+/// Returns the blocks of a Markdown text that are marked to be run. One without a command is none.
+pub fn marked_blocks(text: &str) -> Vec<Marked> {
     let mut document = Document::default();
     markdown(text, &|_| String::new(), &mut document);
-    let marked = |block: &Block| {
+    let marked = |block: Block| {
         let mut words = block.info.split_whitespace();
-        words
-            .next()
-            .is_some_and(|shell| ["sh", "bash", "shell"].contains(&shell))
-            && words.any(|word| word == RUN)
+        let shell = match words.next()? {
+            "sh" | "shell" => "sh",
+            "bash" => "bash",
+            _ => return None,
+        };
+        let mut lines = block.code.lines().map(str::trim);
+        let does = lines.any(|line| !["", "true", ":"].contains(&line) && !line.starts_with('#'));
+        (does && words.any(|word| word == RUN)).then_some(Marked {
+            line: block.line,
+            shell,
+            code: block.code,
+        })
     };
-    let blocks = document.blocks.into_iter().filter(marked);
-    blocks.map(|block| (block.line, block.code)).collect()
+    document.blocks.into_iter().filter_map(marked).collect()
 }
 
 /// Words by which people fill the place of a text.

@@ -316,6 +316,9 @@ fn read_observe(section: &Section<'_>) -> ObserveSpec {
             }
         }
         table.finish();
+        if arms.values().filter(|share| **share > 0.0).count() < 2 {
+            section.fault_at("arms", "an experiment has two arms or more", None);
+        }
         let sum: f64 = arms.values().sum();
         if (sum - 1.0).abs() > 0.001 {
             section.fault_at(

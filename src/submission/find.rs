@@ -167,8 +167,8 @@ fn repository(word: &str) -> Result<Option<Source>, String> {
     }
 }
 
-/// Whether a folder holds submissions and is none: it says not how a service is started, holds nothing but folders,
-/// archives and a course system's notes, and one of them at least looks like a submission.
+/// Whether a folder holds submissions and is none: it says not how a service is started, and either holds nothing but folders,
+/// archives and a course system's notes, of which one at least looks like a submission, or two folders that do.
 fn is_class(folder: &Path) -> Result<bool, String> {
     if folder.join(SERVICE_FILE).exists()
         || folder.join(".git").exists()
@@ -176,7 +176,7 @@ fn is_class(folder: &Path) -> Result<bool, String> {
     {
         return Ok(false);
     }
-    let mut any = false;
+    let (mut any, mut only, mut repositories) = (false, true, 0);
     for path in entries(folder)? {
         let name = path
             .file_name()
@@ -184,14 +184,16 @@ fn is_class(folder: &Path) -> Result<bool, String> {
             .to_string_lossy()
             .into_owned();
         if path.is_dir() {
-            any |= path.join(SERVICE_FILE).exists() || path.join(".git").exists();
+            let looks = path.join(SERVICE_FILE).exists() || path.join(".git").exists();
+            any |= looks;
+            repositories += u32::from(looks);
         } else if packing(&name).is_some() {
             any = true;
         } else if !is_note(&name) {
-            return Ok(false);
+            only = false;
         }
     }
-    Ok(any)
+    Ok(any && only || repositories >= 2)
 }
 
 /// What course systems put beside submissions.

@@ -171,17 +171,14 @@ pub struct Comparison {
     pub missed: Vec<String>,
     /// The number of entries that could be found in a log of this size.
     pub findable: u32,
+    /// The number of these that were found.
+    pub found: u32,
 }
 
 impl Comparison {
-    /// Returns how many entries were found.
-    pub fn found(&self) -> usize {
-        self.count(Agreement::Agrees)
-    }
-
     /// Returns how many findings agree with nothing that is there.
     pub fn false_claims(&self) -> usize {
-        self.claims.len() - self.found() - self.count(Agreement::Repeated)
+        self.claims.len() - self.count(Agreement::Agrees) - self.count(Agreement::Repeated)
     }
 
     fn count(&self, wanted: Agreement) -> usize {
@@ -194,8 +191,9 @@ impl Comparison {
 
 /// Compares findings with the truth of a log that ends at a moment, in seconds of its own time.
 ///
-/// Entries that the log is too small to show are not wanted, and count as found where somebody found them all the same. So do
-/// feedback loops, as a log alone seldom shows one; a loop that the world does not have is a false claim.
+/// Entries that the log is too small to show are not wanted, and count as found where somebody found them all the same. A feedback
+/// loop that the world does not have is a false claim; one that it has stands for no trouble of the log, as a list of all loops is
+/// written without a look at it, and counts only where the log has no trouble that could be found.
 pub fn compare(claims: &[Claim], truths: &[Truth], feedback: Feedback, end_s: i64) -> Comparison {
     let mut taken: BTreeSet<usize> = BTreeSet::new();
     let loops = feedback.named();
@@ -248,7 +246,16 @@ pub fn compare(claims: &[Claim], truths: &[Truth], feedback: Feedback, end_s: i6
             .filter(|(place, _)| !taken.contains(place))
             .map(|(_, truth)| truth.name.clone())
             .collect(),
-        findable: (all().count() + looped.len()) as u32,
+        // Nobody is asked for a loop, and loops make no trouble of the log found: they count where the log has nothing else to find.
+        findable: match all().count() {
+            0 => looped.len() as u32,
+            count => count as u32,
+        },
+        found: if taken.is_empty() && all().count() == 0 {
+            looped.len() as u32
+        } else {
+            taken.len() as u32
+        },
     }
 }
 
@@ -358,9 +365,13 @@ mod tests {
         assert_eq!(found, [Agrees, NoSuchKind, Repeated]);
         // Nobody is asked for a loop, and whoever shows one has found one of one.
         assert_eq!(
-            (compared.found(), compared.findable, compared.false_claims()),
+            (compared.found, compared.findable, compared.false_claims()),
             (1, 1, 1)
         );
+        // Nor does it stand for a trouble of the log.
+        let truths = [truth("duplicates", "2026-01-10T00:00", END)];
+        let beside = compare(&claims, &truths, feedback, time_of(END).unwrap());
+        assert_eq!((beside.found, beside.findable, beside.false_claims()), (0, 1, 1));
         assert_eq!(compare(&[], &[], feedback, 0).findable, 0);
         let text = format!(
             "schema = \"{SCHEMA}\"\n[[finding]]\nkind = 'feedback_loop'\neffect = 'ecko_chamber'\nfrom = '2026-01-01'\n"
@@ -453,18 +464,14 @@ mod tests {
             Feedback::default(),
             time_of(END).unwrap(),
         );
-        assert_eq!(
-            (compared.found(), compared.false_claims()),
-            (1, 1),
-            "{compared:?}"
-        );
+        assert_eq!((compared.found, compared.false_claims()), (1, 1), "{compared:?}");
         assert_eq!(
             (compared.findable, compared.missed.as_slice()),
             (2, &["the duplicates".to_owned()][..])
         );
         assert_eq!(compared.claims[1].1, Agreement::Repeated);
         let clean = compare(&claimed(tables), &[], Feedback::default(), time_of(END).unwrap());
-        assert_eq!((clean.found(), clean.false_claims(), clean.findable), (0, 3, 0));
+        assert_eq!((clean.found, clean.false_claims(), clean.findable), (0, 3, 0));
     }
 
     #[test]
