@@ -607,8 +607,9 @@ impl<'a> Run<'a> {
             )
         } else {
             format!(
-                "the list changes at random: two answers to one user are {:.0} % alike",
-                found.same_user * 100.0
+                "two answers to one user are {:.0} % alike, and answers to two users {:.0} %: too little of a difference for lists of one's own",
+                found.same_user * 100.0,
+                found.other_users * 100.0
             )
         };
         put(
