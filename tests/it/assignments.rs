@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use toml::Value;
 
 use crate::isolation::trusted_without_sandbox;
+use crate::model::{SOLUTIONS, table};
 
 const MILESTONES: [&str; 4] = ["m1", "m2", "m3", "m4"];
 /// Assignments that ask no service.
@@ -247,6 +248,7 @@ fn an_assignment_that_asks_no_service_is_checked_and_graded_without_one() {
                 let measures = report["measures"].to_string();
                 assert!(!measures.contains("service.starts"), "{measures}");
             }
+            earns(&grade, assignment, "bare");
             assert!(
                 !dir.path().join(&out).join("data").exists(),
                 "a world was drawn for nothing"
@@ -427,64 +429,100 @@ fn a_tool_that_two_of_a_class_claim_is_told_to_a_person_and_that_of_one_alone_is
     assert_ne!(verdicts(&own)["tools.unique"], "pass");
 }
 
+/// Lays a solution into a folder, with a report that says the same so often that it has more words than these.
+fn hand_in(assignment: &str, words: usize, to: &Path) {
+    let from = root().join("fixtures/reference").join(assignment);
+    for entry in walkdir::WalkDir::new(&from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(&from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+    if words > 0 {
+        let report = to.join(format!("reports/{assignment}.md"));
+        let text = fs::read_to_string(&report).unwrap();
+        let times = words / text.split_whitespace().count() + 2;
+        fs::write(report, text.repeat(times)).unwrap();
+    }
+    for words in [
+        &["init", "--quiet"][..],
+        &["add", "--all"],
+        &["commit", "--quiet", "-m", "Hand in what was asked for"],
+    ] {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"]);
+        let done = git.args(words).current_dir(to).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+}
+
+/// Asserts that a report has, of all that is measured, what a row of the table says of its assignment, and waits for a person with the rest.
+fn earns(report: &Json, assignment: &str, row: &str) {
+    let begin = format!("{assignment}.");
+    let mut wanted = table(SOLUTIONS)[row].clone();
+    wanted.retain(|id, _| id.starts_with(&begin));
+    for criterion in report["criteria"].as_array().unwrap() {
+        let verdict = wanted.remove(criterion["id"].as_str().unwrap());
+        let verdict = verdict.unwrap_or_else(|| "pending_review".to_owned());
+        assert_eq!(criterion["verdict"], verdict, "{row}: {criterion}");
+        if verdict == "pass" {
+            assert_eq!(criterion["points"], criterion["max"], "{criterion}");
+        }
+    }
+    assert!(wanted.is_empty(), "{row}: {wanted:?}");
+    assert_eq!(
+        report["criteria"].as_array().unwrap().len(),
+        rubric(assignment)["criterion"].as_array().unwrap().len()
+    );
+}
+
+/// Grades a folder alone by an assignment of its name.
+fn graded_alone(dir: &Path, assignment: &str, code: i32) -> Json {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
+    command.args(["grade", assignment, assignment, "--out", "run"]);
+    // Of the others nothing runs.
+    if assignment == "mlops" {
+        command.args(trusted_without_sandbox());
+    }
+    let output = command.current_dir(dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    let report = dir.join("run").join(assignment).join("report.json");
+    serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap()
+}
+
 #[test]
 fn a_solution_of_each_assignment_without_a_service_earns_every_automatic_point() {
-    let dir = tempfile::tempdir().unwrap();
     for assignment in WITHOUT_A_SERVICE {
-        let from = root().join("fixtures/reference").join(assignment);
-        let to = dir.path().join(assignment);
-        for entry in walkdir::WalkDir::new(&from) {
-            let entry = entry.unwrap();
-            let target = to.join(entry.path().strip_prefix(&from).unwrap());
-            if entry.file_type().is_dir() {
-                fs::create_dir_all(target).unwrap();
-            } else {
-                fs::copy(entry.path(), target).unwrap();
-            }
-        }
-        for words in [
-            &["init", "--quiet"][..],
-            &["add", "--all"],
-            &["commit", "--quiet", "-m", "Hand in what was asked for"],
-        ] {
-            let mut git = Command::new("git");
-            git.args(["-c", "user.name=ada", "-c", "user.email=ada@example.org"]);
-            let done = git.args(words).current_dir(&to).output().unwrap();
-            assert!(done.status.success(), "{done:?}");
-        }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reelworld"));
-        command.args(["grade", assignment, assignment, "--out"]);
-        command.arg(format!("run-{assignment}"));
-        // Of the others nothing runs.
-        if assignment == "mlops" {
-            command.args(trusted_without_sandbox());
-        }
-        let output = command.current_dir(dir.path()).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        let report = dir
-            .path()
-            .join(format!("run-{assignment}/{assignment}/report.json"));
-        let report: Json = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
-        let rubric = rubric(assignment);
-        let automatic: BTreeSet<String> = rubric["criterion"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|criterion| criterion["method"].as_str() != Some("judged"))
-            .map(|criterion| criterion["id"].as_str().unwrap().to_owned())
-            .collect();
-        assert!(automatic.len() >= 2, "{assignment}: {automatic:?}");
-        for criterion in report["criteria"].as_array().unwrap() {
-            if automatic.contains(criterion["id"].as_str().unwrap()) {
-                assert_eq!(criterion["verdict"], "pass", "{criterion}");
-                assert_eq!(criterion["points"], criterion["max"], "{criterion}");
-            } else {
-                assert_eq!(criterion["verdict"], "pending_review", "{criterion}");
-            }
-        }
+        let dir = tempfile::tempdir().unwrap();
+        hand_in(assignment, 0, &dir.path().join(assignment));
+        let report = graded_alone(dir.path(), assignment, 0);
+        earns(&report, assignment, assignment);
+        let verdicts = verdicts(&report);
+        let passed = verdicts.values().filter(|verdict| *verdict == "pass").count();
+        let open = verdicts.values().filter(|verdict| *verdict == "pending_review");
+        assert!(passed >= 2, "{assignment}: {verdicts:?}");
         assert_eq!(
-            report["criteria"].as_array().unwrap().len(),
-            rubric["criterion"].as_array().unwrap().len()
+            passed + open.count(),
+            verdicts.len(),
+            "{assignment}: {verdicts:?}"
         );
+    }
+}
+
+#[test]
+fn a_solution_that_says_it_all_too_often_loses_what_the_table_says() {
+    let rows = table(SOLUTIONS);
+    for assignment in WITHOUT_A_SERVICE {
+        // The final report may be as long as it likes.
+        if !rows["wordy"].contains_key(&format!("{assignment}.report.length")) {
+            assert_eq!(assignment, "final");
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        hand_in(assignment, 2_500, &dir.path().join(assignment));
+        earns(&graded_alone(dir.path(), assignment, 1), assignment, "wordy");
     }
 }

@@ -29,6 +29,7 @@ mod layers;
 mod merge;
 mod mirror;
 mod misfortune;
+mod model;
 #[cfg(not(feature = "kafka"))]
 mod no_queue;
 mod packages;

@@ -1,7 +1,7 @@
 //! What services and repositories tell of themselves, graded by the real program: one that tells what is so, one that does not,
 //! one that believes everybody, one that tells nothing, and one whose service does not start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,6 +9,24 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::attacks::is_root;
+use crate::model::table;
+
+/// The table: team, measure, verdict.
+const MODEL: &str = "told/model.toml";
+/// What the table leaves open, and says why.
+const LEFT_OUT: [(&str, &str); 4] = [
+    ("gullible", "availability.share"),
+    ("gullible", "minors.unsuitable_share"),
+    ("gullible", "update.failed_share"),
+    ("silent", "minors.unsuitable_share"),
+];
+
+/// Tells what a machine that is too busy can't tell, and says so; and within bounds, images are built by root alone.
+fn open(measure: &str, verdict: &str) -> bool {
+    let images = measure == "container.builds" && !is_root();
+    let timed = measure.starts_with("incidents.") || measure == "availability.share";
+    (timed || images) && verdict == "no_verdict"
+}
 
 fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from) {
@@ -189,71 +207,42 @@ fn what_is_told_is_compared_with_what_is_so() {
     grade(&[careless, silent, gullible]);
 
     let card = |name: &str| verdicts(&out.join(name).join(name).join("report.json"));
-    let (good, bad, none) = (card(honest), card(careless), card(silent));
-    assert_eq!(good.len(), 32);
-    // What a machine that is too busy can't tell, and says so.
-    let busy = |measure: &str, verdict: &str| {
-        // Within bounds, images are built by root alone.
-        let images = measure == "container.builds" && !is_root();
-        (measure.starts_with("incidents.") || images) && verdict == "no_verdict"
-    };
-    for (measure, (verdict, whole)) in &good {
-        assert!(verdict == "pass" || busy(measure, verdict), "{measure}: {whole}");
-    }
+    let cards: BTreeMap<&str, _> = [honest, careless, silent, broken, gullible]
+        .map(|name| (name, card(name)))
+        .into();
+    let model = table(MODEL);
+    assert!(model.keys().eq(cards.keys()), "{:?}", model.keys());
     let mut otherwise: Vec<String> = Vec::new();
-    for (measure, (verdict, whole)) in &bad {
-        if verdict != "fail" && !busy(measure, verdict) {
-            otherwise.push(format!("{careless}, {measure}: not `fail`: {whole}"));
+    let mut left_out = BTreeSet::new();
+    for (name, card) in &cards {
+        let wanted = &model[*name];
+        assert!(wanted.keys().all(|measure| card.contains_key(measure)), "{name}");
+        for (measure, (verdict, whole)) in card {
+            match wanted.get(measure) {
+                None => _ = left_out.insert((*name, measure.as_str())),
+                Some(wanted) if wanted == verdict || open(measure, verdict) => {}
+                Some(wanted) => otherwise.push(format!("{name}, {measure}: not `{wanted}`: {whole}")),
+            }
         }
     }
-    for (measure, (verdict, whole)) in &none {
-        let wanted = match measure.as_str() {
-            // Nobody could have dropped a request, and nothing false was claimed: that is no merit. Nor is it one to have no
-            // history that could be looked through, no report with too many words, and no image without a text.
-            "update.failed_share"
-            | "claims.false_count"
-            | "repository.credentials"
-            | "report.words"
-            | "report.described_share" => "no_verdict",
-            // It has no alert, and is not moved by anything.
-            "incidents.answered_share" | "incidents.after_share" => "pass",
-            // This depends on the most popular list, not on what is told.
-            "minors.unsuitable_share" => continue,
-            _ => "fail",
-        };
-        if verdict != wanted && !busy(measure, verdict) {
-            otherwise.push(format!("{silent}, {measure}: not `{wanted}`: {whole}"));
-        }
-    }
+    assert!(otherwise.is_empty(), "{}", otherwise.join("\n"));
+    assert_eq!(left_out, LEFT_OUT.into());
+    let (good, bad, none) = (&cards[honest], &cards[careless], &cards[silent]);
     // Who is not moved because it reads nothing is told so.
-    for (card, reads) in [(&good, true), (&bad, true), (&none, false)] {
+    for (card, reads) in [(good, true), (bad, true), (none, false)] {
         let (verdict, whole) = &card["incidents.answered_share"];
         let is_told = whole.contains("of a part of the company that it never read");
         assert!(is_told != reads || verdict == "no_verdict", "{whole}");
     }
-    // Who believes every rating has the pushed movie in every list.
-    let (verdict, whole) = &card(gullible)["attack.reach_rise"];
-    assert_eq!(verdict, "fail", "{whole}");
-    let pushed: Value = serde_json::from_str(whole).unwrap();
-    assert!(pushed["value"].as_f64().unwrap() > 0.9, "{whole}");
-    let of_the_service = [
-        "telemetry.",
-        "provenance.",
-        "experiment.s",
-        "update.",
-        "minors.",
-        "incidents.",
-        "takedown.",
-        "attack.",
-    ];
-    for (measure, (verdict, whole)) in &card(broken) {
-        let open = of_the_service.iter().any(|begin| measure.starts_with(begin));
-        let wanted = if open { "no_verdict" } else { "pass" };
-        if verdict != wanted {
-            otherwise.push(format!("{broken}, {measure}: not `{wanted}`: {whole}"));
-        }
-    }
-    assert!(otherwise.is_empty(), "{}", otherwise.join("\n"));
+    // Some figures are far from the bars of the course. Who believes every rating has the pushed movie in every list.
+    let figure = |name: &str, measure: &str| {
+        let card: Value = serde_json::from_str(&cards[name][measure].1).unwrap();
+        card["value"].as_f64().unwrap()
+    };
+    assert_eq!(figure(honest, "experiment.sticky_share"), 1.0);
+    assert_eq!(figure(honest, "claims.false_count"), 0.0);
+    assert_eq!(figure(careless, "claims.false_count"), 2.0);
+    assert!(figure(gullible, "attack.reach_rise") > 0.9);
     // Which entries were found is for staff, in the evidence; the report has counts.
     let report = fs::read_to_string(out.join(honest).join(honest).join("report.json")).unwrap();
     assert!(
