@@ -6,12 +6,14 @@ use std::path::Path;
 
 use super::args::Alike;
 use super::exit::Exit;
+use super::starter::failed as broken;
 use super::ui::{Failure, Ui};
 use crate::alike::{Lists, Pair, Report, SourceFile, alike as compare, shared_code, shared_downtime};
 use crate::course::{CourseFiles, Framework};
 use crate::event::SimTime;
 use crate::evidence::Bundle;
 use crate::grade::lists_given;
+use crate::starter::code_of;
 use crate::store::{Store, StoreError};
 
 /// The most pairs that are printed where nothing is flagged: the most alike.
@@ -179,12 +181,13 @@ fn of_code(args: &Alike, files: &CourseFiles) -> Result<String, Failure> {
 
 /// Returns what the starters hold, of every milestone and framework.
 fn starters(files: &CourseFiles) -> Result<Vec<SourceFile>, Failure> {
+    let profile = files.course()?.world.profile;
     let mut all = Vec::new();
     for milestone in ["m1", "m2", "m3", "m4"] {
         for (_, framework) in Framework::WORDS {
-            let template = files.template(milestone, *framework)?;
+            let given = code_of(files, milestone, *framework, profile).map_err(|error| broken(&error))?;
             all.extend(
-                template
+                given
                     .into_iter()
                     .map(|(path, content)| (path, String::from_utf8_lossy(&content).into_owned())),
             );

@@ -96,7 +96,7 @@ fn seat(team: &Team, port: u16) -> Seat {
     }
 }
 
-fn failed(error: &StarterError) -> Failure {
+pub(super) fn failed(error: &StarterError) -> Failure {
     match error {
         StarterError::Io(..) => Failure::machine(error.to_string()),
         _ => Failure::usage(error.to_string()),
@@ -426,14 +426,15 @@ fn as_text(dir: &Path, done: &Update, remote: Option<&str>, pushed: bool) -> Str
 
 /// What was simply taken over is in the commit; this is what somebody should know.
 fn worth_knowing(notes: &[Note]) -> String {
-    notes
-        .iter()
-        .filter(|note| !matches!(note.what, What::Added | What::Updated))
-        .map(|note| {
-            let (word, why) = said(note);
-            format!("  {word:<9} {}: {why}\n", note.path.escape_debug())
-        })
-        .collect()
+    let mut text = String::new();
+    for note in notes {
+        if matches!(note.what, What::Added | What::Updated) {
+            continue;
+        }
+        let (word, why) = said(note);
+        text.push_str(&format!("  {word:<9} {}: {why}\n", note.path.escape_debug()));
+    }
+    text
 }
 
 fn summary(results: &[(PathBuf, Update, Option<String>)]) -> String {

@@ -179,26 +179,9 @@ impl Starter {
         if !Seat::fits(&seat.name) {
             return Err(StarterError::BadTeam(seat.name.clone()));
         }
-        let mut context = Context::new();
-        context.insert("team", &seat.name);
-        context.insert("milestone", &self.milestone);
-        // For what is there from one milestone on; a template outside their row has nothing of that.
-        context.insert("number", &number(&self.milestone).unwrap_or(0));
-        context.insert("framework", self.framework.word());
-        context.insert("profile", self.profile.name());
-        context.insert("stars", &self.profile.stars());
-        context.insert("deadline_ms", &self.profile.deadline_ms());
-        context.insert("port", &seat.port);
-        context.insert("address", &seat.address.as_deref().unwrap_or_default());
-        context.insert("topic", &seat.topic().unwrap_or_default());
         let mut files = self.alike.clone();
-        for (path, content) in &self.template {
-            let (path, content) = match path.strip_suffix(".tera") {
-                Some(plain) => (plain, render(path, content, &context)?.into_bytes()),
-                None => (path.as_str(), content.clone()),
-            };
-            files.insert(path.to_owned(), content);
-        }
+        let kind = (self.milestone.as_str(), self.framework, self.profile);
+        files.extend(filled(&self.template, kind, seat)?);
         let record = Record {
             milestone: self.milestone.clone(),
             framework: self.framework,
@@ -246,6 +229,57 @@ impl Starter {
             committed,
         })
     }
+}
+
+/// Returns what a milestone's starter has beside texts and data, with the names of nobody in particular.
+///
+/// # Errors
+/// When the course's templates cannot be read, or one is broken.
+pub fn code_of(
+    files: &CourseFiles,
+    milestone: &str,
+    framework: Framework,
+    profile: Profile,
+) -> Result<BTreeMap<String, Vec<u8>>, StarterError> {
+    let template = files
+        .template(milestone, framework)
+        .map_err(StarterError::Course)?;
+    let nobody = Seat {
+        name: "team".to_owned(),
+        number: None,
+        port: 8082,
+        address: None,
+    };
+    filled(&template, (milestone, framework, profile), &nobody)
+}
+
+/// Fills templates in for a team.
+fn filled(
+    template: &[(String, Vec<u8>)],
+    (milestone, framework, profile): (&str, Framework, Profile),
+    seat: &Seat,
+) -> Result<BTreeMap<String, Vec<u8>>, StarterError> {
+    let mut context = Context::new();
+    context.insert("team", &seat.name);
+    context.insert("milestone", milestone);
+    // For what is there from one milestone on; a template outside their row has nothing of that.
+    context.insert("number", &number(milestone).unwrap_or(0));
+    context.insert("framework", framework.word());
+    context.insert("profile", profile.name());
+    context.insert("stars", &profile.stars());
+    context.insert("deadline_ms", &profile.deadline_ms());
+    context.insert("port", &seat.port);
+    context.insert("address", &seat.address.as_deref().unwrap_or_default());
+    context.insert("topic", &seat.topic().unwrap_or_default());
+    let mut files = BTreeMap::new();
+    for (path, content) in template {
+        let (path, content) = match path.strip_suffix(".tera") {
+            Some(plain) => (plain, render(path, content, &context)?.into_bytes()),
+            None => (path.as_str(), content.clone()),
+        };
+        files.insert(path.to_owned(), content);
+    }
+    Ok(files)
 }
 
 /// What was made of a starter.
