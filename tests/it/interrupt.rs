@@ -49,7 +49,7 @@ pub(super) fn short_course(to: &Path) {
             for (from, to) in [
                 ("steady_s = 12", "steady_s = 5"),
                 ("peak_s = 8", "peak_s = 2"),
-                ("ready_s = 8", "ready_s = 60"),
+                ("ready_s = 15", "ready_s = 60"),
             ] {
                 assert!(text.contains(from), "the small course has no `{from}`");
                 text = text.replace(from, to);
