@@ -360,6 +360,18 @@ mod tests {
         ```sh run\necho [x](y)\n```\n\n    indented [n](o)\n\n[ref]: other.md\nsee [ref]\n";
 
     #[test]
+    fn blocks_that_do_something_are_run_by_the_shell_that_they_are_written_for() {
+        let text = "```sh run\nmake\n```\n```bash run\n[[ a == a ]]\n```\n```sh\nrm -r x\n```\n```sh run\n```\n\
+                    ```sh run\n# nothing\ntrue\n```\n```python run\nprint()\n```\n";
+        let found: Vec<(&str, String)> = marked_blocks(text)
+            .into_iter()
+            .map(|block| (block.shell, block.code.trim().to_owned()))
+            .collect();
+        let wanted = [("sh", "make".to_owned()), ("bash", "[[ a == a ]]".to_owned())];
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
     fn links_images_and_blocks_of_markdown_are_found_with_their_places() {
         let found = read("r.md", MARKDOWN);
         let links: Vec<(&str, &str)> = found

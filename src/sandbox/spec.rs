@@ -429,6 +429,7 @@ mod tests {
             "`run` is missing",
             "reelworld.toml:5:11: `metrics` must be a path",
             "reelworld.toml:6:14: `provenance` names no user",
+            "an experiment has two arms or more",
             "`arms` sum to 0.9",
         ] {
             assert!(faults.contains(part), "{faults}");

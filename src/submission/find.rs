@@ -274,6 +274,13 @@ mod tests {
         fs::create_dir_all(one.join("src")).unwrap();
         fs::write(one.join("README.md"), "").unwrap();
         assert_eq!(names(&[one.to_str().unwrap()]).unwrap(), ["one"]);
+        // A loose file among repositories makes no submission of their folder.
+        let loose = home.path().join("loose");
+        for team in ["hawks", "owls"] {
+            fs::create_dir_all(loose.join(team).join(".git")).unwrap();
+        }
+        fs::write(loose.join("export.log"), "").unwrap();
+        assert_eq!(names(&[loose.to_str().unwrap()]).unwrap(), ["hawks", "owls"]);
         let both = [one.to_str().unwrap(), class.to_str().unwrap()];
         assert_eq!(names(&both).unwrap().len(), 5);
     }

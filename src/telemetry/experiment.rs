@@ -194,7 +194,7 @@ impl ExperimentReport {
                 let difference = x1 as f64 / n1 as f64 - x0 as f64 / n0 as f64;
                 match proportion::pooled_z(both) {
                     Some((z, p_value)) => {
-                        let step = (1.0 / n0 as f64 + 1.0 / n1 as f64) / 2.0;
+                        let step = f64::midpoint(1.0 / n0 as f64, 1.0 / n1 as f64);
                         let shrunk = z.abs() * (1.0 - step / difference.abs()).max(0.0);
                         let careful = if difference == 0.0 {
                             1.0
@@ -259,10 +259,10 @@ impl ExperimentReport {
             ));
         }
         // Where tests of the same numbers may differ, the team's own decides.
-        let near = (p_value - OFF_P / 2.0..careful + OFF_P / 2.0).contains(&self.alpha)
-            && (self.p_value < self.alpha) == self.significant;
-        if self.significant != (p_value < self.alpha) && !near {
-            let word = if p_value < self.alpha { "is" } else { "is not" };
+        let near = (p_value - OFF_P / 2.0..careful + OFF_P / 2.0).contains(&self.alpha);
+        let is_so = if near { self.p_value } else { p_value } < self.alpha;
+        if self.significant != is_so {
+            let word = if is_so { "is" } else { "is not" };
             wrong.push(format!("at {} it {word} significant", self.alpha));
         }
         wrong
@@ -327,6 +327,14 @@ mod tests {
         assert_eq!(found.arm, "B");
         assert!((found.gap - (2.0 / 6.0 - 0.5)).abs() < 1e-12);
         assert!(found.interval.low < found.gap && found.gap < found.interval.high);
+        // Nobody in an arm is no chance where many were asked.
+        assert_eq!(found.empty, None);
+        let few = [("A".to_owned(), 0.96), ("B".to_owned(), 0.04)].into();
+        let one_arm = |asked: usize| split(&arms(&["AA"; 200][..asked].join(" ")), &few, 0.95).unwrap();
+        assert_eq!(
+            (one_arm(100).empty, one_arm(200).empty),
+            (None, Some("B".to_owned()))
+        );
         assert_eq!(split(&arms("A- -B"), &announced, 0.95), None);
         assert_eq!(split(&arms("AA"), &BTreeMap::new(), 0.95), None);
     }
@@ -365,6 +373,30 @@ mod tests {
         );
         // One-sided p-values are half of what they should be.
         assert!(!wrong("difference = 0.03\np_value = 0.025\nsignificant = true").is_empty());
+    }
+
+    #[test]
+    fn a_test_with_yates_correction_is_as_right_as_one_without() {
+        let reported = |control: u32, treatment: u32, claim: &str| {
+            let arm = |hits: u32| format!("n = 100\nhits = {hits}");
+            let report = report(&arm(control), &arm(treatment), claim);
+            report.conclude().unwrap().wrong
+        };
+        // scipy: chi2_contingency of [[12, 88], [20, 80]] is .1228 without the correction, .1770 with it.
+        for (p_value, is_right) in [(0.1228, true), (0.1770, true), (0.09, false), (0.21, false)] {
+            let claim = format!("difference = 0.08\np_value = {p_value}\nsignificant = false");
+            assert_eq!(reported(12, 20, &claim).is_empty(), is_right, "{p_value}");
+        }
+        // Where the two lie on both sides of the level, the verdict must follow from the one that is told.
+        let both = |p_value: f64, word: &str| {
+            let claim = format!("difference = 0.11\np_value = {p_value}\nsignificant = {word}");
+            reported(12, 23, &claim).is_empty()
+        };
+        assert!(both(0.0407, "true") && both(0.0627, "false"));
+        assert!(!both(0.0407, "false") && !both(0.0627, "true"));
+        // Nobody did it: there is no difference, and no test is needed to say so.
+        let none = "difference = 0\np_value = 1\nsignificant = false";
+        assert_eq!(reported(0, 0, none), Vec::<String>::new());
     }
 
     #[test]
