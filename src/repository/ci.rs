@@ -4,6 +4,7 @@
 //! failure would be seen. What only the service behind knows (is it switched on? what do its variables hold?) is not told.
 
 mod circle;
+mod condition;
 mod github;
 mod gitlab;
 mod jenkins;
@@ -19,6 +20,12 @@ use super::yaml::{self, Node};
 const MOST_FILES: usize = 40;
 /// The most commands that are told of one.
 const SHOWN: usize = 5;
+
+/// Endings of files that hold code.
+const CODE: &[&str] = &[
+    "c", "cc", "clj", "cpp", "cs", "ex", "go", "h", "hs", "java", "jl", "js", "jsx", "kt", "mjs", "php",
+    "py", "r", "rb", "rs", "scala", "sh", "swift", "ts", "tsx",
+];
 
 /// What a configuration of continuous integration says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,6 +57,17 @@ struct Around<'a> {
     own: &'a [String],
     /// All workflows of GitHub, which may call each other.
     workflows: &'a BTreeMap<String, Node>,
+    /// The files of the commit that hold code.
+    code: &'a [String],
+}
+
+impl Around<'_> {
+    /// Whether a filter of paths takes a push that changes code: most of the commit's files that hold some. The last pattern that
+    /// fits a path decides.
+    fn changes(&self, patterns: &Node) -> bool {
+        let taken = self.code.iter().filter(|path| takes(patterns, path)).count();
+        self.code.is_empty() || taken * 2 > self.code.len()
+    }
 }
 
 /// Tells whether a path is that of a configuration, and of which system.
@@ -66,8 +84,21 @@ pub(super) fn system(path: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads all configurations of a repository: path and text of each.
-pub(super) fn read(files: &BTreeMap<String, String>, branch: &str, own: &[String]) -> Vec<CiFacts> {
+/// Tells whether a path is that of a file that holds code, by its ending.
+pub(super) fn is_code(path: &str) -> bool {
+    let ending = path
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| CODE.contains(&ending.as_str()))
+}
+
+/// Reads all configurations of a repository: path and text of each. `code` are the paths of its files that hold code.
+pub(super) fn read(
+    files: &BTreeMap<String, String>,
+    branch: &str,
+    own: &[String],
+    code: &[String],
+) -> Vec<CiFacts> {
     let all = || {
         let known = files
             .iter()
@@ -82,6 +113,7 @@ pub(super) fn read(files: &BTreeMap<String, String>, branch: &str, own: &[String
         branch,
         own,
         workflows: &workflows,
+        code,
     };
     all()
         .map(|(path, system, text)| {
@@ -122,6 +154,7 @@ fn fits(pattern: &str, name: &str) -> bool {
     let mut rest = pattern;
     while let Some(sign) = rest.chars().next() {
         let (part, taken) = match sign {
+            '*' if rest.starts_with("**/") => ("(?:.*/)?".to_owned(), 3),
             '*' if rest.starts_with("**") => (".*".to_owned(), 2),
             '*' => ("[^/]*".to_owned(), 1),
             '?' => (".".to_owned(), 1),
@@ -155,7 +188,8 @@ mod tests {
     fn facts(path: &str, text: &str) -> CiFacts {
         let files = [(path.to_owned(), text.to_owned())].into();
         let own = ["make", "verify-all"].map(str::to_owned);
-        read(&files, "main", &own).remove(0)
+        let code = ["service.py", "src/app.py", "docs/conf.py"].map(str::to_owned);
+        read(&files, "main", &own, &code).remove(0)
     }
 
     const ACTIONS: &str = ".github/workflows/ci.yml";
@@ -178,7 +212,7 @@ mod tests {
             (ACTIONS, "on:\n  push:\njobs: {t: {steps: [{run: tox}]}}\n"),
             (
                 ACTIONS,
-                "on: {push: {branches: ['**', '!docs']}}\njobs: {t: {if: github.ref == 'x', steps: [{run: tox}]}}\n",
+                "on: {push: {branches: ['**', '!docs']}}\njobs: {t: {if: vars.X == 'x', steps: [{run: tox}]}}\n",
             ),
             (
                 ACTIONS,
@@ -229,6 +263,92 @@ mod tests {
             (
                 "Jenkinsfile",
                 "pipeline { triggers { pollSCM('* * * * *') }\n stages { stage('t') { steps { sh(script: \"make verify-all\") } } } }\n",
+            ),
+            (
+                ACTIONS,
+                "on: {push: {paths: ['**.py', '!docs/**']}}\njobs: {t: {steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {if: github.ref == 'refs/heads/main' || github.event_name == 'pull_request', steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {a: {if: false, steps: [{run: echo}]}, t: {needs: [a], if: always(), steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {continue-on-error: '${{ matrix.new }}', steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {steps: [{shell: bash, run: pytest | tee out.txt}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\ndefaults: {run: {shell: bash}}\njobs: {t: {steps: [{run: pytest | tee out.txt}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {steps: [{shell: 'bash -l {0}', run: 'pip install . ; pytest'}]}}\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                ".t: {script: [pytest]}\nt: {script: [pip install ., !reference [.t, script]]}\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                ".t: {script: [pytest]}\nt: {script: !reference [.t, script]}\n",
+            ),
+            (".gitlab-ci.yml", "t: {before_script: [pytest], script: [echo]}\n"),
+            (
+                ".gitlab-ci.yml",
+                "t:\n  script: [pytest]\n  rules: [{if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH}]\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t: {only: {changes: ['**/*.py']}, script: [pytest]}\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t: {allow_failure: {exit_codes: 137}, script: [pytest | tee a]}\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t:\n  rules:\n    - if: $CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS\n      when: never\n    - if: $CI_COMMIT_BRANCH\n  script: [pytest]\n",
+            ),
+            (
+                ".travis.yml",
+                "if: branch = main AND type = push\nscript: pytest\n",
+            ),
+            (
+                ".travis.yml",
+                "script: pytest\njobs: {include: [{name: a}, {name: b}], allow_failures: [{name: a}]}\n",
+            ),
+            (
+                ".circleci/config.yml",
+                "version: 2.1\njobs: {t: {steps: [{when: {condition: true, steps: [{run: pytest}]}}]}}\nworkflows: {w: {jobs: [t]}}\n",
+            ),
+            (
+                ".circleci/config.yml",
+                "version: 2.1\njobs: {t: {steps: [{run: pytest | tee a}]}}\nworkflows: {w: {when: {equal: [main, << pipeline.git.branch >>]}, jobs: [t]}}\n",
+            ),
+            (
+                "Jenkinsfile",
+                "pipeline { stages { stage('t') { when { branch 'main' }\n steps { catchError(stageResult: 'FAILURE') { sh 'pytest' } } } } }\n",
+            ),
+            (
+                "Jenkinsfile",
+                "node { try { sh 'pytest' } catch (e) { echo 'x'; throw e } }\n",
+            ),
+            (
+                "Jenkinsfile",
+                "node { try { sh 'pytest' } finally { echo 'x' } }\n",
+            ),
+            ("Jenkinsfile", "node { sh(label: 'Test', script: 'pytest') }\n"),
+            (
+                "Jenkinsfile",
+                "pipeline { stages { stage('t') { when { not { changeRequest() } }\n steps { sh 'pytest' } } } }\n",
             ),
         ] {
             let found = facts(path, text);
@@ -333,6 +453,109 @@ mod tests {
                 "Jenkinsfile",
                 "/* pipeline { sh 'pytest' } */\nnode { echo 'pytest' }\n",
             ),
+            (
+                ACTIONS,
+                "on: {push: {paths: ['docs/**']}}\njobs: {t: {steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: {push: {paths-ignore: ['**.py']}}\njobs: {t: {steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: [push, pull_request]\njobs: {t: {if: github.event_name != 'push', steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {if: github.ref == 'refs/heads/release', steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {a: {if: false, steps: [{run: echo}]}, t: {needs: a, steps: [{run: pytest}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {steps: [{run: pytest, continue-on-error: '${{ true }}'}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {steps: [{run: pytest -q | tee out.txt}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {steps: [{shell: 'bash -l {0}', run: 'pytest ; echo done'}]}}\n",
+            ),
+            (
+                ACTIONS,
+                "on: push\njobs: {t: {steps: [{run: \"set +e\\npytest\\necho done\"}]}}\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t: {allow_failure: {exit_codes: 1}, script: [pytest]}\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t:\n  rules: [{if: $CI_COMMIT_BRANCH, allow_failure: true}]\n  script: [pytest]\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t:\n  rules:\n    - if: $CI_PIPELINE_SOURCE == 'push'\n      when: never\n    - when: on_success\n  script: [pytest]\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t:\n  rules: [{if: $CI_COMMIT_BRANCH =~ /^release/}]\n  script: [pytest]\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t:\n  rules: [{changes: ['docs/**']}]\n  script: [pytest]\n",
+            ),
+            (
+                ".gitlab-ci.yml",
+                "t: {before_script: [set +e], script: [pytest, echo done]}\n",
+            ),
+            (
+                ".travis.yml",
+                "if: type IN (pull_request, cron)\nscript: pytest\n",
+            ),
+            (".travis.yml", "language: python\nscript: pytest; true\n"),
+            (
+                ".travis.yml",
+                "script: pytest\njobs: {include: [{name: a}], allow_failures: [{name: a}]}\n",
+            ),
+            (
+                ".circleci/config.yml",
+                "version: 2.1\njobs: {t: {steps: [{run: pytest}]}}\nworkflows: {w: {when: false, jobs: [t]}}\n",
+            ),
+            (
+                ".circleci/config.yml",
+                "version: 2.1\njobs: {t: {steps: [{unless: {condition: true, steps: [{run: pytest}]}}]}}\nworkflows: {w: {jobs: [t]}}\n",
+            ),
+            (
+                ".circleci/config.yml",
+                "version: 2.1\njobs: {t: {steps: [{run: pytest}]}}\nworkflows: {w: {jobs: [{hold: {type: approval}}, {t: {requires: [hold]}}]}}\n",
+            ),
+            (
+                "Jenkinsfile",
+                "pipeline { stages { stage('t') { steps { catchError(buildResult: 'SUCCESS', stageResult: 'FAILURE') { sh 'pytest' } } } } }\n",
+            ),
+            (
+                "Jenkinsfile",
+                "node { try { sh 'pytest' } catch (e) { echo 'x' } }\n",
+            ),
+            (
+                "Jenkinsfile",
+                "pipeline { stages { stage('t') { when { changeRequest() }\n steps { sh 'pytest' } } } }\n",
+            ),
+            (
+                "Jenkinsfile",
+                "pipeline { stages { stage('t') { when { branch 'release' }\n steps { sh 'pytest' } } } }\n",
+            ),
+            ("Jenkinsfile", "node { sh 'pytest | tee o' }\n"),
+            ("Jenkinsfile", "node { sh '#!/bin/bash\\npytest\\necho done' }\n"),
+            (
+                "Jenkinsfile",
+                "node { sh(returnStatus: true, script: 'pytest') }\n",
+            ),
         ] {
             let found = facts(path, text);
             assert!(!found.runs_tests(), "{text}\n{found:?}");
@@ -345,9 +568,9 @@ mod tests {
         let tests = "on: workflow_call\njobs: {t: {steps: [{run: pytest}]}}\n".to_owned();
         let named = |name: &str| format!(".github/workflows/{name}");
         let files = [(named("a.yml"), call("t.yml")), (named("t.yml"), tests)].into();
-        assert!(read(&files, "main", &[])[0].runs_tests());
+        assert!(read(&files, "main", &[], &[])[0].runs_tests());
         let circle = [(named("a.yml"), call("b.yml")), (named("b.yml"), call("a.yml"))].into();
-        assert!(!read(&circle, "main", &[])[0].runs_tests());
+        assert!(!read(&circle, "main", &[], &[])[0].runs_tests());
     }
 
     #[test]

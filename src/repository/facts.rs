@@ -146,7 +146,18 @@ fn read(folder: &Path, wanted: LookFor<'_>) -> io::Result<Option<FileFacts>> {
     facts.undescribed = lacking.len() as u32;
     facts.lacking = lacking.into_iter().take(SHOWN).collect();
     let configurations = tree.texts(&store, COUNTED_BYTES, |path| ci::system(path).is_some())?;
-    facts.ci = ci::read(&configurations, store.branch().unwrap_or("main"), wanted.tests);
+    let code: Vec<String> = tree
+        .files
+        .keys()
+        .filter(|path| ci::is_code(path))
+        .cloned()
+        .collect();
+    facts.ci = ci::read(
+        &configurations,
+        store.branch().unwrap_or("main"),
+        wanted.tests,
+        &code,
+    );
     if let Some(path) = container::choose(tree.files.keys()) {
         let text = tree.texts(&store, container::FILE_BYTES, |other| other == path)?;
         facts.container = Some(match text.get(path) {

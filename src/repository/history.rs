@@ -203,8 +203,7 @@ pub(super) fn leaks(store: &Store, commits: &[Commit]) -> io::Result<Vec<Leak>> 
             let mut content = Vec::new();
             (&mut *out).take(bytes + 1).read_to_end(&mut content)?;
             let whole = content.strip_suffix(b"\n").unwrap_or(&content);
-            // What holds a zero byte is no text.
-            if found.len() < MOST_FOUND && !whole.contains(&0) {
+            if found.len() < MOST_FOUND {
                 found.extend(
                     credentials(whole)
                         .into_iter()

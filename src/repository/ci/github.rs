@@ -1,37 +1,58 @@
 //! Workflows of GitHub Actions.
 
+use super::super::notice::Shell;
 use super::super::shell::test_commands;
 use super::super::yaml::Node;
+use super::condition::met;
 use super::{Around, takes};
 
 /// How deep workflows may call each other; GitHub itself allows ten.
 const MOST_CALLS: usize = 4;
+/// How long a chain of jobs that need each other may be.
+const MOST_NEEDS: usize = 10;
+/// The most jobs that are asked for by all chains together.
+const ALL_NEEDS: usize = 500;
 
 /// Returns whether a push starts the workflow, and the commands that run tests.
 pub(super) fn read(workflow: &Node, around: &Around<'_>) -> (bool, Vec<String>) {
-    let on_push = workflow.get("on").is_some_and(|on| on_push(on, around.branch));
+    let on_push = workflow.get("on").is_some_and(|on| on_push(on, around));
     (on_push, tests(workflow, around, 0))
 }
 
-fn on_push(on: &Node, branch: &str) -> bool {
+fn on_push(on: &Node, around: &Around<'_>) -> bool {
     if on.texts().contains(&"push") {
         return true;
     }
     let Some(push) = on.get("push") else {
         return false;
     };
-    match (push.get("branches"), push.get("branches-ignore")) {
-        (Some(branches), _) => takes(branches, branch),
-        (None, Some(ignored)) => !takes(ignored, branch),
-        // Where tags alone are named, a push to a branch starts nothing.
-        (None, None) => push.get("tags").is_none() && push.get("tags-ignore").is_none(),
-    }
+    let paths = push.get("paths").is_none_or(|paths| around.changes(paths))
+        && !push
+            .get("paths-ignore")
+            .is_some_and(|paths| around.changes(paths));
+    paths
+        && match (push.get("branches"), push.get("branches-ignore")) {
+            (Some(branches), _) => takes(branches, around.branch),
+            (None, Some(ignored)) => !takes(ignored, around.branch),
+            // Where tags alone are named, a push to a branch starts nothing.
+            (None, None) => push.get("tags").is_none() && push.get("tags-ignore").is_none(),
+        }
 }
 
 fn tests(workflow: &Node, around: &Around<'_>, depth: usize) -> Vec<String> {
     let mut found = Vec::new();
-    let jobs = workflow.get("jobs").into_iter().flat_map(Node::entries);
-    for (_, job) in jobs.filter(|(_, job)| counts(job)) {
+    let Some(jobs) = workflow.get("jobs") else {
+        return found;
+    };
+    let shell_of = |part: &Node| -> Option<String> {
+        let shell = part.get("defaults")?.get("run")?.get("shell")?.text()?;
+        Some(shell.to_owned())
+    };
+    let mut left = ALL_NEEDS;
+    for (_, job) in jobs.entries() {
+        if !fails_with(job, around) || !runs(jobs, job, around, 0, &mut left) {
+            continue;
+        }
         let called = job
             .get("uses")
             .and_then(Node::text)
@@ -41,37 +62,75 @@ fn tests(workflow: &Node, around: &Around<'_>, depth: usize) -> Vec<String> {
         {
             found.extend(tests(called, around, depth + 1));
         }
+        let usual = shell_of(job).or_else(|| shell_of(workflow));
         let steps = job.get("steps").map(Node::items).unwrap_or_default();
-        for step in steps.into_iter().filter(|step| counts(step)) {
-            let is_shell = step
-                .get("shell")
-                .and_then(Node::text)
-                .is_none_or(|shell| !shell.starts_with("python"));
-            if let Some(script) = step.get("run").and_then(Node::text)
-                && is_shell
-            {
-                found.extend(test_commands(script, around.own));
+        for step in steps
+            .into_iter()
+            .filter(|step| fails_with(step, around) && condition(step, around) != Some(false))
+        {
+            let named = step.get("shell").and_then(Node::text).or(usual.as_deref());
+            if let (Some(script), Some(shell)) = (step.get("run").and_then(Node::text), shell(named)) {
+                found.extend(test_commands(script, shell, around.own));
             }
         }
     }
     found
 }
 
-/// Whether a job or a step runs at a push, and whether its failure is one of the workflow.
-fn counts(part: &Node) -> bool {
-    if part.get("continue-on-error").is_some_and(Node::is_true) {
+/// Returns what a shell does when a command fails, as GitHub starts it; none if it is no shell.
+fn shell(name: Option<&str>) -> Option<Shell> {
+    match name {
+        None | Some("sh") => Some(Shell::STOPS),
+        Some("bash") => Some(Shell::STRICT),
+        Some(name) if name.starts_with("python") => None,
+        // `bash -l {0}` stops at no failure.
+        Some(name) => Some(Shell::GOES_ON.with(name.split_whitespace().skip(1))),
+    }
+}
+
+/// Whether the failure of a job or a step is one of the workflow.
+fn fails_with(part: &Node, around: &Around<'_>) -> bool {
+    let goes_on = part.get("continue-on-error").and_then(Node::text);
+    goes_on.and_then(|text| met(text, &|name| known(name, around.branch))) != Some(true)
+}
+
+fn condition(part: &Node, around: &Around<'_>) -> Option<bool> {
+    let text = part.get("if").and_then(Node::text)?;
+    met(text, &|name| known(name, around.branch))
+}
+
+/// Whether a job runs at a push: its own condition is met, and those that it needs run, unless it says that it runs all the same.
+fn runs(jobs: &Node, job: &Node, around: &Around<'_>, depth: usize, left: &mut usize) -> bool {
+    if condition(job, around) == Some(false) {
         return false;
     }
-    let Some(condition) = part.get("if").and_then(Node::text) else {
+    let own = job.get("if").and_then(Node::text).unwrap_or_default();
+    let all_the_same = ["always()", "failure()", "cancelled()"]
+        .iter()
+        .any(|word| own.contains(word));
+    if all_the_same || depth == MOST_NEEDS || *left == 0 {
         return true;
+    }
+    *left -= 1;
+    let needed = job.get("needs").map(Node::texts).unwrap_or_default();
+    needed
+        .iter()
+        .filter_map(|name| jobs.get(name))
+        .all(|needed| runs(jobs, needed, around, depth + 1, left))
+}
+
+/// Returns what a name stands for at a push to a branch.
+fn known(name: &str, branch: &str) -> Option<String> {
+    let text = match name {
+        "github.event_name" => "push".to_owned(),
+        "github.ref" => format!("refs/heads/{branch}"),
+        "github.ref_name" | "github.event.repository.default_branch" => branch.to_owned(),
+        "github.ref_type" => "branch".to_owned(),
+        "github.head_ref" | "github.base_ref" => String::new(),
+        _ if name.starts_with("github.event.pull_request") || name.starts_with("github.event.inputs") => {
+            String::new()
+        }
+        _ => return None,
     };
-    let condition = condition
-        .trim()
-        .trim_start_matches("${{")
-        .trim_end_matches("}}")
-        .trim();
-    let other_event = condition
-        .strip_prefix("github.event_name ==")
-        .is_some_and(|event| !event.contains("push") && !event.contains("||"));
-    condition != "false" && !other_event
+    Some(text)
 }
