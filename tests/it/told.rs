@@ -14,8 +14,10 @@ use crate::model::table;
 /// The table: team, measure, verdict.
 const MODEL: &str = "told/model.toml";
 /// What the table leaves open, and says why.
-const LEFT_OUT: [(&str, &str); 4] = [
+const LEFT_OUT: [(&str, &str); 6] = [
     ("gullible", "availability.share"),
+    ("gullible", "incidents.after_share"),
+    ("gullible", "incidents.answered_share"),
     ("gullible", "minors.unsuitable_share"),
     ("gullible", "update.failed_share"),
     ("silent", "minors.unsuitable_share"),
