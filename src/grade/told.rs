@@ -19,9 +19,6 @@ use crate::trouble::FINDINGS;
 const WAY_S: f64 = 0.010;
 /// The quantile by which histograms are compared: far tails differ by what waits before a service looks at its clock.
 const MEDIAN: f64 = 0.5;
-/// A bucket that is wider than this, in seconds, says nothing of answers that come within a second. The clients' usual buckets are half
-/// as wide there.
-const WIDEST_S: f64 = 0.5;
 /// An update may disturb requests until so long after it has ended, in seconds: workers start again.
 const AFTERMATH_S: f64 = 2.0;
 
@@ -258,7 +255,7 @@ fn metrics(
             } else {
                 "no bound".to_owned()
             };
-            let tells = bucket.up_to - bucket.over <= WIDEST_S;
+            let tells = bucket.tells();
             let why = format!(
                 "half of the answers took us at most {:.1} ms; its histogram says {:.1} ms to {up_to}{}",
                 seconds * 1e3,

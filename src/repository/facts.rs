@@ -390,6 +390,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_the_claim_of_a_tool_is_told_in_one_line() {
+        let text = "schema = \"reelworld/tool/v1\"\nname = \"MLflow\"\naddress = \"github\"\ntol = 1\n";
+        let told = in_one_line(&parse_tool(text).unwrap_err());
+        assert!(!told.contains('\n'), "{told}");
+        for part in ["tool.toml:3:11: ", "tool.toml:4:1: ", " (for example "] {
+            assert!(told.contains(part), "`{part}` is not in {told}");
+        }
+    }
+
+    #[test]
     fn links_of_a_report_are_followed_into_the_commit_and_to_the_versions_that_they_name() {
         let team = Repository::new();
         team.commit("train.py", "a\nb\nc\n", "Train on what was watched");

@@ -85,7 +85,16 @@ pub fn bucket_of(before: &Counted, after: &Counted, p: f64) -> Option<Bucket> {
     })
 }
 
+/// A bucket that is wider than this, in seconds, says nothing of answers that come within a second. The widest of the clients' usual
+/// buckets there is as wide.
+const WIDEST_S: f64 = 0.5;
+
 impl Bucket {
+    /// Tells whether it is narrow enough to say anything of an answer within a second.
+    pub fn tells(self) -> bool {
+        self.up_to - self.over <= WIDEST_S
+    }
+
     /// Tells whether a time that we measured from outside fits: not below the bucket, and above it by no more than the way
     /// there and back may take (`slack_s`).
     pub fn fits(self, seconds: f64, slack_s: f64) -> bool {
@@ -124,6 +133,19 @@ mod tests {
         assert_eq!(error(1_120, 1_000, 1_000), Some(0.02));
         assert_eq!(error(1_100, 0, 0), None);
         assert_eq!(requests_error(&before, &Counted::default(), 1, 1), None);
+    }
+
+    #[test]
+    fn a_bucket_without_bounds_where_the_answers_are_tells_nothing() {
+        for (over, up_to, tells) in [
+            (0.5, 1.0, true),
+            (0.0, 0.5, true),
+            (0.0, f64::INFINITY, false),
+            (1e-9, f64::INFINITY, false),
+            (0.0, 10.0, false),
+        ] {
+            assert_eq!(Bucket { over, up_to }.tells(), tells, "{over} to {up_to}");
+        }
     }
 
     #[test]
