@@ -24,9 +24,11 @@ use serde::Deserialize;
 
 use crate::isolation::{isolation, leash, workplace};
 
-/// Where the suite finds the program and the attacks when it runs as another user, who may not read where they were built.
+/// Where the suite finds the program and the fixtures when it runs as another user, who may not read where they were built.
 const PROGRAM: &str = "REELWORLD_ATTACKED_PROGRAM";
-const FIXTURES: &str = "REELWORLD_ATTACKS";
+const FIXTURES: &str = "REELWORLD_FIXTURES";
+/// What is copied of the fixtures for that user.
+const COPIED: [&str; 3] = ["attacks", "course", "services/good"];
 /// The user that the suite is run as once more.
 const ORDINARY: u32 = 60_700;
 /// Attacks at once: most of them wait.
@@ -54,35 +56,44 @@ const LIMITS: Limits = Limits {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Attack {
+pub(super) struct Attack {
     tries: String,
     must: String,
     #[serde(default)]
-    ends: String,
+    pub(super) ends: String,
     #[serde(default)]
     succeeds_outside: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct Model {
-    script: BTreeMap<String, Attack>,
+pub(super) struct Model {
+    pub(super) script: BTreeMap<String, Attack>,
     /// `hostile.rs` has them.
     service: BTreeMap<String, toml::Table>,
 }
 
-fn fixtures() -> PathBuf {
+/// Whether the suite runs once more, as the ordinary user: one to whom no control group is handed down.
+pub(super) fn is_ordinary() -> bool {
+    std::env::var_os(FIXTURES).is_some()
+}
+
+pub(super) fn fixtures() -> PathBuf {
     std::env::var_os(FIXTURES).map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/attacks"),
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"),
         PathBuf::from,
     )
+}
+
+fn scripts() -> PathBuf {
+    fixtures().join("attacks/scripts")
 }
 
 pub(super) fn program() -> PathBuf {
     std::env::var_os(PROGRAM).map_or_else(|| env!("CARGO_BIN_EXE_reelworld").into(), PathBuf::from)
 }
 
-fn model() -> Model {
-    toml::from_str(&fs::read_to_string(fixtures().join("model.toml")).unwrap()).unwrap()
+pub(super) fn model() -> Model {
+    toml::from_str(&fs::read_to_string(fixtures().join("attacks/model.toml")).unwrap()).unwrap()
 }
 
 pub(super) fn is_root() -> bool {
@@ -91,7 +102,7 @@ pub(super) fn is_root() -> bool {
 
 #[test]
 fn the_table_names_every_attack() {
-    let mut files: Vec<String> = fs::read_dir(fixtures().join("scripts"))
+    let mut files: Vec<String> = fs::read_dir(scripts())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter_map(|name| name.strip_suffix(".py").map(str::to_owned))
@@ -182,18 +193,24 @@ pub(super) fn as_an_ordinary_user(test: &str) {
     };
     copy(&std::env::current_exe().unwrap(), "suite");
     copy(&program(), "reelworld");
-    for folder in ["attacks", "attacks/scripts", "home"] {
-        fs::create_dir(at(folder)).unwrap();
-        fs::set_permissions(at(folder), fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = |name: &str| {
+        fs::create_dir_all(at(name)).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    for name in ["home", "fixtures", "fixtures/services"] {
+        folder(name);
     }
-    copy(&fixtures().join("model.toml"), "attacks/model.toml");
-    for entry in fs::read_dir(fixtures().join("scripts")).unwrap() {
+    for entry in COPIED
+        .iter()
+        .flat_map(|name| walkdir::WalkDir::new(fixtures().join(name)).follow_links(true))
+    {
         let entry = entry.unwrap();
-        if entry.path().is_file() {
-            copy(
-                &entry.path(),
-                &format!("attacks/scripts/{}", entry.file_name().to_str().unwrap()),
-            );
+        let name = entry.path().strip_prefix(fixtures()).unwrap();
+        let name = format!("fixtures/{}", name.display());
+        if entry.file_type().is_dir() {
+            folder(&name);
+        } else {
+            copy(entry.path(), &name);
         }
     }
     std::os::unix::fs::chown(at("home"), Some(ORDINARY), Some(ORDINARY)).unwrap();
@@ -206,7 +223,7 @@ pub(super) fn as_an_ordinary_user(test: &str) {
         .env("HOME", at("home"))
         .env("TMPDIR", at("home"))
         .env(PROGRAM, at("reelworld"))
-        .env(FIXTURES, at("attacks"))
+        .env(FIXTURES, at("fixtures"))
         .current_dir("/")
         .uid(ORDINARY)
         .gid(ORDINARY);
@@ -303,7 +320,7 @@ impl<'a> Scene<'a> {
     fn submission(&self, name: &str, kind: &str) -> PathBuf {
         let dir = self.dir.path().join("submissions").join(format!("{kind}-{name}"));
         fs::create_dir(&dir).unwrap();
-        let scripts = fixtures().join("scripts");
+        let scripts = scripts();
         fs::copy(scripts.join("base.py"), dir.join("base.py")).unwrap();
         fs::copy(scripts.join(format!("{name}.py")), dir.join("attack.py")).unwrap();
         let top = self.dir.path();
@@ -417,7 +434,7 @@ impl Drop for Scene<'_> {
     }
 }
 
-fn runs(mark: &str) -> bool {
+pub(super) fn runs(mark: &str) -> bool {
     let wanted = format!("sleep\0{mark}\0").into_bytes();
     fs::read_dir("/proc")
         .unwrap()

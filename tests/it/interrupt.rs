@@ -36,9 +36,10 @@ pub(super) fn root() -> &'static Path {
 
 /// The small course, with a workload of a few seconds.
 pub(super) fn short_course(to: &Path) {
-    for entry in walkdir::WalkDir::new(root().join("fixtures/course")) {
+    let small = crate::attacks::fixtures().join("course");
+    for entry in walkdir::WalkDir::new(&small) {
         let entry = entry.unwrap();
-        let target = to.join(entry.path().strip_prefix(root().join("fixtures/course")).unwrap());
+        let target = to.join(entry.path().strip_prefix(&small).unwrap());
         if entry.file_type().is_dir() {
             fs::create_dir_all(target).unwrap();
             continue;
@@ -164,10 +165,10 @@ impl Grading {
 }
 
 /// A process and the moment of its start: a number may be given again.
-type Process = (u32, String);
+pub(super) type Process = (u32, String);
 
 /// Returns all processes below one, also those that are inside of sandboxes.
-fn tree(root: u32) -> Vec<Process> {
+pub(super) fn tree(root: u32) -> Vec<Process> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let all: Vec<(u32, u32, String)> = processes
         .filter_map(|entry| {
@@ -195,7 +196,7 @@ fn stat(pid: u32) -> Option<(u32, String)> {
 }
 
 /// Asserts that no process is left of those that were seen below a run.
-fn assert_nobody_left(seen: &BTreeSet<Process>) {
+pub(super) fn assert_nobody_left(seen: &BTreeSet<Process>) {
     assert!(!seen.is_empty(), "nothing was started");
     let left = || -> Vec<&Process> {
         let runs = |(pid, start): &Process| stat(*pid).is_some_and(|(_, now)| now == *start);

@@ -5,6 +5,7 @@
 mod alike;
 mod assignments;
 mod attacks;
+mod besieged;
 mod broker;
 mod calendar;
 mod classroom;
