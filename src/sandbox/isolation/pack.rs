@@ -237,6 +237,27 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_beside_what_is_ours_is_told_before_a_sandbox_is_made() {
+        let from = tempfile::tempdir().unwrap();
+        let most = (2 << 20) - OWN_BYTES;
+        let file = File::create(from.path().join("a")).unwrap();
+        // A file takes whole pages: one byte of a page is as much as all of it.
+        file.set_len(most - PAGE + 1).unwrap();
+        let told = |files| misfit(from.path(), 2, files).unwrap();
+        assert_eq!(told(1 + OWN_FILES), None);
+        let few = OWN_FILES;
+        assert_eq!(
+            told(few).unwrap(),
+            format!("it has 1 files and folders, and its sandbox has room for {few}")
+        );
+        file.set_len(most + 1).unwrap();
+        assert_eq!(
+            told(1 + OWN_FILES).unwrap(),
+            "its files take 2 MiB, and its sandbox has room for 2 MiB"
+        );
+    }
+
+    #[test]
     fn a_name_that_leads_outside_is_refused() {
         for name in ["../x", "/x", "a/../../x", "./x"] {
             let mut bytes = Vec::new();
