@@ -208,16 +208,18 @@ impl CourseFiles {
         Ok((assignment, source))
     }
 
-    /// Returns what goes wrong around a milestone's service, for a catalogue of so many movies; nothing where there is no such file.
+    /// Returns what goes wrong around a milestone's service in a course, by its catalogue and calendar; nothing where there is no such file.
     ///
     /// # Errors
     /// All faults of its file.
-    pub fn incidents(&self, milestone: &str, movies: u32) -> Result<(Incidents, Option<Source>), Faults> {
+    pub fn incidents(&self, milestone: &str, course: &Course) -> Result<(Incidents, Option<Source>), Faults> {
         let path = format!("assignments/{milestone}/{INCIDENTS}");
         match self.read(&path)? {
             None => Ok((Incidents::default(), None)),
             Some(source) => Ok((
-                Incidents::parse(&source.name, &source.text, movies)?,
+                Incidents::parse(&source.name, &source.text, course.world.movies, &|text| {
+                    course.calendar.read_in_term(text)
+                })?,
                 Some(source),
             )),
         }

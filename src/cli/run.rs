@@ -41,8 +41,7 @@ impl Milestone {
             Failure::from(faults).hint(format!("assignments: {}", files.assignments().join(", ")))
         })?;
         // Another set of incidents is another measuring, as another workload is.
-        let movies = files.course()?.world.movies;
-        let (incidents, disturbing) = files.incidents(name, movies)?;
+        let (incidents, disturbing) = files.incidents(name, &files.course()?)?;
         let mut asked = source.text;
         asked.extend(disturbing.map(|source| source.text));
         let assignment_sha256 = sha256_hex(asked.as_bytes());

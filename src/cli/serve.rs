@@ -125,7 +125,7 @@ fn address(text: &str) -> Result<SocketAddr, Failure> {
 
 fn failure(error: &ServeError) -> Failure {
     let failure = match error {
-        ServeError::NoTeam => Failure::usage(error.to_string()),
+        ServeError::NoTeam | ServeError::OtherWorld { .. } => Failure::usage(error.to_string()),
         ServeError::Store(_) | ServeError::Stream(_) | ServeError::System(..) => {
             Failure::machine(error.to_string())
         }
@@ -137,6 +137,9 @@ fn failure(error: &ServeError) -> Failure {
         ServeError::System(..) => {
             failure.hint("is another server open here? --pages and --api take other addresses")
         }
+        ServeError::OtherWorld { .. } => failure.hint(
+            "is world.key in the course's folder, and the one of this term? a new term takes another --state",
+        ),
         ServeError::Store(_) | ServeError::Stream(_) => failure,
     }
 }

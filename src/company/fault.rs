@@ -74,6 +74,7 @@ impl ApiFault {
             Kind::ApiSchemaChange(form) => FaultKind::Changed(Change::from(*form)),
             Kind::ApiOutage(Outage::Error) => FaultKind::Outage,
             Kind::ApiOutage(Outage::Silent) => FaultKind::Silence,
+            Kind::ApiOutage(Outage::Slow { late_s }) => FaultKind::Slow(Duration::from_secs_f64(*late_s)),
             _ => return None,
         };
         Some(Self {

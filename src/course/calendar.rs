@@ -111,6 +111,18 @@ impl Calendar {
         moment(self.zone, text).map(|utc| self.of_utc(utc))
     }
 
+    /// Reads a moment as [`Calendar::read`] does, one of the term.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn read_in_term(&self, text: &str) -> Result<SimTime, String> {
+        let at = self.read(text)?;
+        if at < self.start || at > self.end {
+            return Err(format!("`{text}` is not within the term"));
+        }
+        Ok(at)
+    }
+
     /// Returns when a milestone is due, if the calendar says so.
     pub fn due(&self, milestone: &str) -> Option<SimTime> {
         self.due

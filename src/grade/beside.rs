@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use super::measure::Ground;
 use crate::clock::Clock;
 use crate::company::{Change, Company, Limit, Withdrawn};
 use crate::door::{Ask, Door, MOST_WAIT, Reply, Room};
-use crate::incident::{Incidents, Kind, Outage, Part};
+use crate::incident::{Form, Incidents, Kind, Outage, Part};
 use crate::sandbox::{Outlet, Workplace, reopen, shut};
 use crate::seed::Key;
 
@@ -255,6 +256,7 @@ impl Room for Desk {
     fn answer(&self, ask: &Ask, now_ns: u64) -> Reply {
         let mut state = self.state();
         state.asked = true;
+        let mut late = Duration::ZERO;
         let form = match state.fault {
             Some(Kind::ApiOutage(Outage::Error)) => return message(503, "service unavailable"),
             Some(Kind::ApiOutage(Outage::Silent)) => {
@@ -262,14 +264,27 @@ impl Room for Desk {
                 reply.wait = MOST_WAIT;
                 return reply;
             }
+            Some(Kind::ApiOutage(Outage::Slow { late_s })) => {
+                late = Duration::from_secs_f64(late_s);
+                None
+            }
             Some(Kind::ApiSchemaChange(form)) => Some(form),
             _ => None,
         };
-        if ask.path == "/takedowns" {
-            return written(200, &Withdrawn::list(&state.withdrawn));
-        }
         let withdrawn = state.withdrawn.clone();
         drop(state);
+        let mut reply = self.seen(ask, now_ns, form, &withdrawn);
+        reply.wait = reply.wait.saturating_add(late).min(MOST_WAIT);
+        reply
+    }
+}
+
+impl Desk {
+    /// Returns the answer in a form, with what is withdrawn marked.
+    fn seen(&self, ask: &Ask, now_ns: u64, form: Option<Form>, withdrawn: &[Withdrawn]) -> Reply {
+        if ask.path == "/takedowns" {
+            return written(200, &Withdrawn::list(withdrawn));
+        }
         let reply = self.records.answer(ask, now_ns);
         if reply.status != 200 || form.is_none() && withdrawn.is_empty() {
             return reply;
@@ -278,7 +293,7 @@ impl Room for Desk {
             return reply;
         };
         each(&mut value, &|record| {
-            Withdrawn::mark(&withdrawn, record);
+            Withdrawn::mark(withdrawn, record);
             if let Some(form) = form {
                 Change::from(form).apply(record);
             }

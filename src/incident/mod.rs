@@ -6,7 +6,7 @@
 mod read;
 mod response;
 
-pub use read::FILE;
+pub use read::{FILE, Moments};
 pub use response::{Asked, Minute, Response, Spell, Takedown, respond, respond_by_minute, takedown};
 
 use crate::event::SimTime;
@@ -103,17 +103,26 @@ impl Form {
 }
 
 /// How the API fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outage {
     /// Every answer has status 503.
     Error,
     /// Requests are taken and never answered.
     Silent,
+    /// Every answer is right and comes late.
+    Slow {
+        /// By so many seconds.
+        late_s: f64,
+    },
 }
 
 impl Outage {
     /// The words of course files.
-    pub const WORDS: [(&'static str, Self); 2] = [("error", Self::Error), ("silent", Self::Silent)];
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("error", Self::Error),
+        ("silent", Self::Silent),
+        ("slow", Self::Slow { late_s: 2.0 }),
+    ];
 }
 
 /// A part of the company that a service depends on.
@@ -169,6 +178,7 @@ impl Kind {
             Self::ApiSchemaChange(Form::Texts) => "numbers of the API are texts".to_owned(),
             Self::ApiOutage(Outage::Error) => "the API answers 503".to_owned(),
             Self::ApiOutage(Outage::Silent) => "the API takes requests and never answers".to_owned(),
+            Self::ApiOutage(Outage::Slow { late_s }) => format!("the API answers {late_s} s late"),
             Self::DependencyLoss(Part::Api) => "the API refuses connections".to_owned(),
             Self::DependencyLoss(Part::Stream) => "the stream refuses connections".to_owned(),
             Self::TrafficSpike { factor } => format!("{factor} times as many viewers ask"),

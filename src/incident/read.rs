@@ -17,6 +17,9 @@ const LONGEST_S: f64 = 3_600.0;
 /// How long a service is watched after an incident if nothing is said, in seconds.
 const WATCH_S: f64 = 3.0;
 
+/// Reads a moment as the course's calendar has it, within its term; what is wrong with one is told in a sentence.
+pub type Moments<'c> = dyn Fn(&str) -> Result<SimTime, String> + 'c;
+
 /// Reads what is particular to a kind; `movies` is the size of the catalogue.
 type Read = fn(&Section<'_>, movies: u32) -> Option<Kind>;
 
@@ -34,11 +37,11 @@ const KINDS: [(&str, Read); 9] = [
 ];
 
 impl Incidents {
-    /// Reads an `incidents.toml` for a course whose catalogue has so many movies.
+    /// Reads an `incidents.toml` for a course whose catalogue has so many movies and whose calendar reads its moments.
     ///
     /// # Errors
     /// All faults of the file.
-    pub fn parse(file: &str, text: &str, movies: u32) -> Result<Self, Faults> {
+    pub fn parse(file: &str, text: &str, movies: u32, moments: &Moments<'_>) -> Result<Self, Faults> {
         let document = Document::parse(file, text)?;
         let root = document.root();
         root.require("schema");
@@ -61,7 +64,7 @@ impl Incidents {
                 continue;
             };
             let kind = read(&section, movies);
-            let incident = when(&section, kind, number, &all);
+            let incident = when(&section, kind, number, (&all, moments));
             section.finish();
             all.extend(incident);
         }
@@ -72,10 +75,15 @@ impl Incidents {
 }
 
 /// Reads the name and the time of an incident.
-fn when(section: &Section<'_>, kind: Option<Kind>, number: usize, others: &[Incident]) -> Option<Incident> {
+fn when(
+    section: &Section<'_>,
+    kind: Option<Kind>,
+    number: usize,
+    (others, moments): (&[Incident], &Moments<'_>),
+) -> Option<Incident> {
     let name = section.text("name");
-    let from = moment(section, "from");
-    let until = moment(section, "until");
+    let from = moment(section, "from", moments);
+    let until = moment(section, "until", moments);
     for (key, other) in [("from", "until"), ("until", "from")] {
         if section.has(key) {
             section.require(other);
@@ -119,20 +127,15 @@ fn when(section: &Section<'_>, kind: Option<Kind>, number: usize, others: &[Inci
     })
 }
 
-/// Reads a moment of the log's own time: a day, or a day and a time.
-fn moment(section: &Section<'_>, key: &str) -> Option<SimTime> {
+/// Reads a moment: a day, or a day and a time.
+fn moment(section: &Section<'_>, key: &str, moments: &Moments<'_>) -> Option<SimTime> {
     let text = section.text(key)?;
-    let whole = if text.contains('T') {
-        text.clone()
-    } else {
-        format!("{text}T00:00")
-    };
-    let moment = SimTime::parse(&whole);
-    if moment.is_none() {
-        let hint = "a day, or a day and a time: \"2026-02-10\", \"2026-02-10T09:30\"".to_owned();
-        section.fault_at(key, format!("`{text}` is no moment of the calendar"), Some(hint));
-    }
-    moment
+    moments(&text)
+        .map_err(|why| {
+            let hint = "a day, or a day and a time: \"2026-02-10\", \"2026-02-10T09:30\"".to_owned();
+            section.fault_at(key, why, Some(hint));
+        })
+        .ok()
 }
 
 fn drift(section: &Section<'_>, _: u32) -> Option<Kind> {
@@ -168,7 +171,18 @@ fn api_schema_change(section: &Section<'_>, _: u32) -> Option<Kind> {
 
 fn api_outage(section: &Section<'_>, _: u32) -> Option<Kind> {
     section.require("how");
-    section.choice("how", &Outage::WORDS).map(Kind::ApiOutage)
+    let how = section.choice("how", &Outage::WORDS)?;
+    let late_s = section.number_in("late_s", 0.05..=60.0);
+    if late_s.is_some() && !matches!(how, Outage::Slow { .. }) {
+        let hint = "`late_s` belongs to `how = \"slow\"`".to_owned();
+        section.fault_at("late_s", "answers that do not come are not late", Some(hint));
+    }
+    Some(Kind::ApiOutage(match how {
+        Outage::Slow { late_s: usual } => Outage::Slow {
+            late_s: late_s.unwrap_or(usual),
+        },
+        other => other,
+    }))
 }
 
 fn dependency_loss(section: &Section<'_>, _: u32) -> Option<Kind> {
@@ -212,13 +226,20 @@ mod tests {
     const HEAD: &str = "schema = 'reelworld/incidents/v1'\n";
 
     fn faults(text: &str) -> String {
-        Incidents::parse(FILE, &format!("{HEAD}{text}"), 500)
+        Incidents::parse(FILE, &format!("{HEAD}{text}"), 500, &plain)
             .unwrap_err()
             .to_string()
     }
 
+    /// A calendar without a zone and an end.
+    fn plain(text: &str) -> Result<SimTime, String> {
+        SimTime::parse(text)
+            .or_else(|| SimTime::parse(&format!("{text}T00:00")))
+            .ok_or_else(|| format!("`{text}` is no moment of the calendar"))
+    }
+
     fn read(text: &str) -> Incidents {
-        Incidents::parse(FILE, &format!("{HEAD}{text}"), 500).unwrap()
+        Incidents::parse(FILE, &format!("{HEAD}{text}"), 500, &plain).unwrap()
     }
 
     #[test]
@@ -285,10 +306,22 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_says_how_late_answers_come() {
+        let all = read(
+            "[[incident]]\nkind = 'api_outage'\nhow = 'slow'\nfor_s = 3\n\
+             [[incident]]\nkind = 'api_outage'\nhow = 'slow'\nlate_s = 0.5\nfor_s = 3\n",
+        );
+        let told: Vec<String> = all.0.iter().map(|incident| incident.kind.describe()).collect();
+        assert_eq!(told, ["the API answers 2 s late", "the API answers 0.5 s late"]);
+        let other = "[[incident]]\nkind = 'api_outage'\nhow = 'error'\nlate_s = 1\nfor_s = 3\n";
+        assert!(faults(other).contains("answers that do not come are not late"));
+    }
+
+    #[test]
     fn two_of_one_name_and_a_file_of_another_version_are_refused() {
         let one = "[[incident]]\nname = 'a'\nkind = 'bad_requests'\nfor_s = 1\n";
         assert!(faults(&format!("{one}{one}")).contains("two incidents are called `a`"));
-        let other = Incidents::parse(FILE, "schema = 'reelworld/incidents/v9'\n", 5).unwrap_err();
+        let other = Incidents::parse(FILE, "schema = 'reelworld/incidents/v9'\n", 5, &plain).unwrap_err();
         assert!(
             other
                 .to_string()

@@ -111,6 +111,15 @@ pub enum ServeError {
     System(String, io::Error),
     /// The course has no team with an address.
     NoTeam,
+    /// The viewers that were saved are those of another world: going on would spoil the streams.
+    OtherWorld {
+        /// The team whose viewers they are.
+        team: String,
+        /// The fingerprint of the key of theirs.
+        before: String,
+        /// The fingerprint of the key of this course.
+        now: String,
+    },
 }
 
 impl fmt::Display for ServeError {
@@ -120,6 +129,10 @@ impl fmt::Display for ServeError {
             Self::Stream(error) => write!(f, "{error}"),
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::NoTeam => f.write_str("the course has no `[[team]]` with an `address`"),
+            Self::OtherWorld { team, before, now } => write!(
+                f,
+                "the saved viewers of {team} are those of another world: its key is {before}, this course's is {now}"
+            ),
         }
     }
 }
@@ -407,22 +420,38 @@ impl Server {
             .at
             .unwrap_or_else(|| self.calendar().of_utc(self.clock.now_utc()));
         let is_rehearsal = self.spec.speed != 1.0 || self.spec.at.is_some();
-        let was_open = self.checkpoints.iter().any(Option::is_some);
+        let left: Vec<Option<i64>> = self
+            .checkpoints
+            .iter()
+            .map(|checkpoint| Some(checkpoint.as_ref()?.second))
+            .collect();
+        let was_open = left.iter().any(Option::is_some);
         self.close_early(wanted, is_rehearsal);
         let mut books = Books::new(self.spec.store.clone(), Arc::clone(&self.unreadable));
         let mut lives = Vec::new();
         for place in 0..self.teams.len() {
             lives.push(self.life(place, wanted, &setup, &stage, (&mut hours, &mut books), log)?);
         }
-        let reached = lives.iter().map(TeamLife::next_second).max().unwrap_or(0);
-        let reached = SimTime::from_seconds(reached);
+        // A team that is new, or begins anew, was not there when the others stopped.
+        let reached = reached(&lives, &left).map_or(wanted, SimTime::from_seconds);
+        for life in lives.iter_mut().filter(|life| life.is_anew()) {
+            life.begin_at(wanted.max(reached).seconds());
+        }
         // A rehearsal goes on where it stopped.
-        let origin = if is_rehearsal && was_open {
-            reached
-        } else {
-            wanted.max(reached)
+        let origin = if is_rehearsal && was_open { reached } else { wanted };
+        let pace = Pace {
+            origin,
+            speed,
+            reached,
         };
-        let pace = Pace { origin, speed };
+        let ahead_s = pace.ahead_s(0);
+        if ahead_s > STEP_S {
+            log(
+                "clock is behind",
+                json!({"time": shown(wanted), "reached": shown(reached), "waits_s": ahead_s / speed,
+                    "why": "this machine's clock was ahead before, or the calendar was changed: company time never goes back"}),
+            );
+        }
         if was_open {
             self.note_outage(reached, origin, log);
         }
@@ -496,6 +525,13 @@ impl Server {
             return Ok(life);
         };
         let before: Setup = serde_json::from_str(&checkpoint.setup).unwrap_or_else(|_| setup.clone());
+        if before.world != setup.world {
+            return Err(ServeError::OtherWorld {
+                team: team.name,
+                before: before.world,
+                now: setup.world.clone(),
+            });
+        }
         let mut reader = self.archive.reader(&topic, self.clock)?;
         let resumed = life.resume(
             &checkpoint,
@@ -671,7 +707,8 @@ impl Server {
             if due.is(now_ns, Every::Show) || ends {
                 let wall_s = (self.clock.now_utc() - wall_begin).num_milliseconds() as f64 / 1e3;
                 let step_s = wall_s - (now_ns - begin_ns) as f64 / 1e9;
-                self.show(lives, now, step_s, &running, door_faults);
+                let ahead_s = pace.ahead_s(now_ns - begin_ns);
+                self.show(lives, now, [step_s, ahead_s], &running, door_faults);
             }
             if due.is(now_ns, Every::Model(live.model_s)) {
                 self.look_at_models();
@@ -907,7 +944,7 @@ impl Server {
         &self,
         lives: &[TeamLife],
         now: SimTime,
-        step_s: f64,
+        [step_s, ahead_s]: [f64; 2],
         running: &[usize],
         doors: [Option<String>; 2],
     ) {
@@ -927,6 +964,11 @@ impl Server {
         if step_s.abs() > STEP_S {
             faults.push(format!(
                 "the clock of this machine was set by {step_s:+.1} s; the company goes on evenly"
+            ));
+        }
+        if ahead_s > STEP_S {
+            faults.push(format!(
+                "the clock of this machine is {ahead_s:.0} s behind what was played before: the company waits for it"
             ));
         }
         let slowest = lives
@@ -981,6 +1023,20 @@ fn withdrawals(planned: &[Planned], played: &[Played], world: &World) -> BTreeMa
         known.extend(named.or(noted).map(|movie| (place, movie)));
     }
     known
+}
+
+/// Returns how far the company was played before, in seconds; nothing where it was not. `left` has the second of each team's checkpoint:
+/// its viewers were brought from there to where its stream ends, or begin anew somewhere else.
+fn reached(lives: &[TeamLife], left: &[Option<i64>]) -> Option<i64> {
+    let of = |(life, left): (&TeamLife, &Option<i64>)| {
+        let left = (*left)?;
+        Some(if life.is_anew() {
+            left
+        } else {
+            life.next_second().max(left)
+        })
+    };
+    lives.iter().zip(left).filter_map(of).max()
 }
 
 fn halted(halt: Halt) -> ServeError {

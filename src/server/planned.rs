@@ -60,7 +60,7 @@ pub enum Deed {
 pub fn calendar(files: &CourseFiles, course: &Course) -> Result<Vec<Planned>, Faults> {
     let mut all = Vec::new();
     for milestone in files.assignments() {
-        let (incidents, _) = files.incidents(&milestone, course.world.movies)?;
+        let (incidents, _) = files.incidents(&milestone, course)?;
         all.extend(planned(&milestone, &incidents, course.calendar.start));
     }
     Ok(all)
@@ -233,7 +233,10 @@ mod tests {
             .concat();
         let drill = "[[incident]]\nkind = 'bad_requests'\nfor_s = 3\n";
         let text = format!("schema = 'reelworld/incidents/v1'\n{all}{drill}");
-        let incidents = Incidents::parse("incidents.toml", &text, 100).unwrap();
+        let incidents = Incidents::parse("incidents.toml", &text, 100, &|text| {
+            SimTime::parse(&format!("{text}T00:00")).ok_or_else(String::new)
+        })
+        .unwrap();
         let run = planned("m3", &incidents, SimTime::from_date(2026, 9, 1));
         let deeds: Vec<&Deed> = run.iter().map(|planned| &planned.deed).collect();
         assert!(

@@ -178,6 +178,17 @@ impl TeamLife {
         }
     }
 
+    /// Tells whether these viewers begin anew, and go on from nothing that was saved.
+    pub(super) fn is_anew(&self) -> bool {
+        self.people_anew
+    }
+
+    /// Begins at a second, not before the one that it would have begun at.
+    pub(super) fn begin_at(&mut self, second: i64) {
+        self.next_second = self.next_second.max(second);
+        self.awake_until = self.awake_until.max(second);
+    }
+
     /// Returns the next second to be played.
     pub(super) fn next_second(&self) -> i64 {
         self.next_second

@@ -11,18 +11,29 @@ use crate::sim::{Arrival, arrivals};
 /// woken ahead for.
 const KEPT: usize = 6;
 
-/// The way company time goes on: evenly, however the clock on the wall is set.
+/// The way company time goes on: evenly, however the clock on the wall is set, and never back: where it was ahead it waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pace {
     /// The company's moment when it began.
     pub(super) origin: SimTime,
     /// Company seconds a second.
     pub(super) speed: f64,
+    /// The moment up to which everything was played before.
+    pub(super) reached: SimTime,
 }
 
 impl Pace {
     /// Returns the company's moment so many nanoseconds after it began.
     pub(super) fn at(&self, elapsed_ns: u64) -> SimTime {
+        self.clock_at(elapsed_ns).max(self.reached)
+    }
+
+    /// Returns by how many seconds of the company's the clock is behind what was played: so long it waits.
+    pub(super) fn ahead_s(&self, elapsed_ns: u64) -> f64 {
+        ((self.reached.0 - self.clock_at(elapsed_ns).0) as f64 / 1e6).max(0.0)
+    }
+
+    fn clock_at(&self, elapsed_ns: u64) -> SimTime {
         SimTime(self.origin.0 + (elapsed_ns as f64 / 1e3 * self.speed) as i64)
     }
 }
@@ -115,6 +126,22 @@ impl Hours {
 mod tests {
     use super::*;
     use crate::world::UserId;
+
+    #[test]
+    fn a_company_that_was_ahead_of_the_clock_waits_for_it() {
+        let at = SimTime::from_seconds;
+        let pace = Pace {
+            origin: at(100),
+            speed: 2.0,
+            reached: at(160),
+        };
+        let second = 1_000_000_000;
+        assert_eq!([0, 30, 31].map(|s| pace.at(s * second)), [160, 160, 162].map(at));
+        assert_eq!(
+            [0, 10, 30, 31].map(|s| pace.ahead_s(s * second)),
+            [60.0, 40.0, 0.0, 0.0]
+        );
+    }
 
     #[test]
     fn a_spike_begins_and_ends_at_its_second() {

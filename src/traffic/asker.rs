@@ -3,7 +3,7 @@
 //! A team that hangs or is gone costs its own requests alone: each team has its own few connections, and a request waits
 //! for one no longer than its own deadline.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::LocalSet;
 
-use super::driver::{Fault, MAX_BODY, connect, exchange, read_answer};
+use super::driver::{Fault, MAX_BODY, connect, exchange, is_our_lack, read_answer};
 use super::target::Target;
 use crate::clock::Clock;
 use crate::exchange::{Catalogue, Outcome, printable};
@@ -83,10 +83,19 @@ pub struct Asker {
 /// One team's line: its address, its idle connections, its bound.
 struct Line {
     host: String,
-    address: Option<(SocketAddr, u64)>,
+    /// The last address that the name had, and since when it is believed; it is looked up again where that is not said.
+    address: Option<(SocketAddr, Option<u64>)>,
     idle: Vec<SendRequest<Empty<Bytes>>>,
     places: Rc<Semaphore>,
     waiting: usize,
+}
+
+/// Why there is no answer.
+enum Lost {
+    /// For what the team's service did, or did not.
+    Theirs(Fault),
+    /// For what we lack: it counts for nobody.
+    Ours(String),
 }
 
 /// What all requests share.
@@ -207,7 +216,8 @@ async fn one(shared: Rc<Shared>, question: Question, at_ns: u64) {
         What::Recommend(user) => format!("/recommend/{user}"),
         What::Odd(path) | What::Page(path) | What::Tell(path) => path.clone(),
     };
-    let answered = tokio::time::timeout(left, send(&shared, question.team, &path)).await;
+    let looking = Cell::new(false);
+    let answered = tokio::time::timeout(left, send(&shared, question.team, &path, &looking)).await;
     let now_ns = shared.clock.elapsed_ns();
     let ended = match answered {
         Ok(Ok((status, body))) => {
@@ -221,8 +231,13 @@ async fn one(shared: Rc<Shared>, question: Question, at_ns: u64) {
             };
             (outcome, page)
         }
-        Ok(Err(Fault::Closed(error))) => (Outcome::Refused { error }, None),
-        Ok(Err(Fault::Unreadable(error))) => (Outcome::Unreadable { error }, None),
+        Ok(Err(Lost::Theirs(Fault::Closed(error)))) => (Outcome::Refused { error }, None),
+        Ok(Err(Lost::Theirs(Fault::Unreadable(error)))) => (Outcome::Unreadable { error }, None),
+        Ok(Err(Lost::Ours(reason))) => (Outcome::Ours { reason }, None),
+        Err(_elapsed) if looking.get() => {
+            let reason = "the name service did not answer in time".to_owned();
+            (Outcome::Ours { reason }, None)
+        }
         Err(_elapsed) if now_ns > at_ns + deadline_ns + BLIND_NS => {
             let reason = "our own loop noticed the deadline too late".to_owned();
             (Outcome::Ours { reason }, None)
@@ -235,11 +250,18 @@ async fn one(shared: Rc<Shared>, question: Question, at_ns: u64) {
 
 /// Sends one request on an idle connection of the team, or on a new one; a kept connection that was closed meanwhile is
 /// replaced once.
-async fn send(shared: &Shared, team: usize, path: &str) -> Result<(u16, Vec<u8>), Fault> {
+///
+/// `looking` is true while a name is looked up.
+async fn send(
+    shared: &Shared,
+    team: usize,
+    path: &str,
+    looking: &Cell<bool>,
+) -> Result<(u16, Vec<u8>), Lost> {
     let line = &shared.lines[team];
     let places = Rc::clone(&line.borrow().places);
     let Ok(_permit) = places.acquire().await else {
-        return Err(Fault::Closed("the asker ends".to_owned()));
+        return Err(Lost::Ours("the asker ends".to_owned()));
     };
     let host = line.borrow().host.clone();
     loop {
@@ -249,13 +271,19 @@ async fn send(shared: &Shared, team: usize, path: &str) -> Result<(u16, Vec<u8>)
             sender
         } else {
             let target = Target {
-                address: address(shared, team, &host).await?,
+                address: address(shared, team, &host, looking).await?,
                 host: host.clone(),
                 sockets: None,
             };
-            connect(&target)
-                .await
-                .map_err(|error| Fault::Closed(error.to_string()))?
+            connect(&target).await.map_err(|error| {
+                doubt(shared, team);
+                let text = error.to_string();
+                if is_our_lack(&error) {
+                    Lost::Ours(format!("no connection to be had on this machine: {text}"))
+                } else {
+                    Lost::Theirs(Fault::Closed(text))
+                }
+            })?
         };
         match exchange(&mut sender, path, &host, MAX_BODY).await {
             Ok(found) => {
@@ -269,33 +297,61 @@ async fn send(shared: &Shared, team: usize, path: &str) -> Result<(u16, Vec<u8>)
             }
             Err(Fault::Closed(_)) if is_kept => {}
             Err(fault) => {
-                // The team may have moved.
-                line.borrow_mut().address = None;
-                return Err(fault);
+                doubt(shared, team);
+                return Err(Lost::Theirs(fault));
             }
         }
     }
 }
 
-async fn address(shared: &Shared, team: usize, host: &str) -> Result<SocketAddr, Fault> {
+/// Has a team's address looked up again: it may have moved.
+fn doubt(shared: &Shared, team: usize) {
+    if let Some((_, since)) = &mut shared.lines[team].borrow_mut().address {
+        *since = None;
+    }
+}
+
+/// Whether a name could not be looked up for want of somebody to ask; that there is no such name is told otherwise. The system's
+/// library tells the one from the other in words alone.
+fn is_name_service(error: &io::Error) -> bool {
+    let said = error.to_string();
+    is_our_lack(error)
+        || ["Temporary failure", "Try again"]
+            .iter()
+            .any(|words| said.contains(words))
+}
+
+async fn address(shared: &Shared, team: usize, host: &str, looking: &Cell<bool>) -> Result<SocketAddr, Lost> {
     let now_ns = shared.clock.elapsed_ns();
     let known = shared.lines[team].borrow().address;
-    if let Some((address, at_ns)) = known
-        && now_ns.saturating_sub(at_ns) < ADDRESS_NS
+    if let Some((address, Some(since_ns))) = known
+        && now_ns.saturating_sub(since_ns) < ADDRESS_NS
     {
         return Ok(address);
     }
-    let mut found: Vec<SocketAddr> = tokio::net::lookup_host(host)
-        .await
-        .map_err(|error| Fault::Closed(format!("`{host}` cannot be found: {error}")))?
-        .collect();
+    looking.set(true);
+    let looked_up = tokio::net::lookup_host(host).await;
+    looking.set(false);
+    let mut found: Vec<SocketAddr> = match (looked_up, known) {
+        (Ok(found), _) => found.collect(),
+        // A name that is gone from the books is still where it was, or nobody is there.
+        (Err(_), Some((address, _))) => return Ok(address),
+        (Err(error), None) => {
+            let text = format!("`{host}` cannot be found: {error}");
+            return Err(if is_name_service(&error) {
+                Lost::Ours(text)
+            } else {
+                Lost::Theirs(Fault::Closed(text))
+            });
+        }
+    };
     // Services listen on the older family far more often.
     found.sort_by_key(SocketAddr::is_ipv6);
     let address = found
         .first()
         .copied()
-        .ok_or_else(|| Fault::Closed(format!("`{host}` has no address")))?;
-    shared.lines[team].borrow_mut().address = Some((address, now_ns));
+        .ok_or_else(|| Lost::Theirs(Fault::Closed(format!("`{host}` has no address"))))?;
+    shared.lines[team].borrow_mut().address = Some((address, Some(now_ns)));
     Ok(address)
 }
 

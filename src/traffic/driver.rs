@@ -321,14 +321,14 @@ fn refuse(pool: &mut Pool, shared: &Shared, error: &io::Error) {
     let Some(job) = pool.waiting.pop_front() else {
         return;
     };
-    // 24 and 23 are too many files of the process and the system, 99 is a lack of local ports (Linux numbers).
-    let outcome = match error.raw_os_error() {
-        Some(23 | 24 | 99) => Outcome::Ours {
+    let outcome = if is_our_lack(error) {
+        Outcome::Ours {
             reason: format!("no connection to be had on this machine: {error}"),
-        },
-        _ => Outcome::Refused {
+        }
+    } else {
+        Outcome::Refused {
             error: error.to_string(),
-        },
+        }
     };
     let finished_ns = pool.now_ns();
     pool.finish(
@@ -340,6 +340,12 @@ fn refuse(pool: &mut Pool, shared: &Shared, error: &io::Error) {
         },
     );
     grow(pool, shared);
+}
+
+/// Whether a connection failed for what this machine lacks, and not for whom it was to (Linux numbers): memory (12), files of the
+/// system and the process (23, 24), local ports (99), a network or a way into it (100, 101), room for buffers (105).
+pub(super) fn is_our_lack(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 100 | 101 | 105))
 }
 
 pub(super) async fn connect(target: &Target) -> io::Result<SendRequest<Empty<Bytes>>> {

@@ -73,6 +73,10 @@ impl Answers {
         }
     }
 
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
+    }
+
     pub(super) fn successes(&self) -> u64 {
         self.lists.values().sum()
     }

@@ -217,18 +217,19 @@ impl<'a> Watch<'a> {
     /// Returns what was found for every measure that a criterion asks of a window.
     ///
     /// Where the better side counts, it is one side for all criteria of the window: the one on which they earn more points, then
-    /// the one with more successful answers.
+    /// the one with more successful answers, then the one with more requests: a side on which nobody asked says nothing of a service that
+    /// failed on the other.
     pub fn findings(&self) -> Findings {
         let mut findings = Findings::new();
         for open in &self.open {
             let sides = open.sides.iter().map(|side| {
                 let found = self.of_side(side, &open.measures);
                 let points = earned(self.rubric, &open.name, &found);
-                (points, side.answers.successes(), found)
+                (points, [side.answers.successes(), side.answers.asked()], found)
             });
             // Of equal sides the first, which is the one before the submission.
             let best = sides.reduce(|best, side| {
-                if (side.0, side.1 as f64) > (best.0, best.1 as f64) {
+                if side.0 > best.0 || (side.0 >= best.0 && side.1 > best.1) {
                     side
                 } else {
                     best

@@ -12,7 +12,7 @@ const UP: f64 = 0.5;
 const LEAST_ASKED: f64 = 0.5;
 /// An update may disturb requests until so long after the new model is seen, in seconds: workers start again.
 const AFTERMATH_S: i64 = 2;
-/// The most sightings of models that are kept, the earliest: one a minute for a month.
+/// The most sightings of models that are kept, the earliest: the first and the last of each row of the same name.
 const MOST_SIGHTINGS: usize = 45_000;
 /// The longest name of a model that is kept.
 const LONGEST: usize = 200;
@@ -28,8 +28,10 @@ pub(super) struct Uptime {
     seconds: BTreeMap<i64, (u32, u32)>,
     /// The minutes in which a request was spoilt by ourselves.
     ours: BTreeSet<i64>,
-    /// The models named, by moment.
+    /// The models named, by moment; of those that follow each other with the same name, the first and the last.
     models: BTreeSet<(SimTime, String)>,
+    /// How often a model was named.
+    sightings: u64,
 }
 
 /// A minute of the window.
@@ -48,6 +50,7 @@ impl Uptime {
             seconds: BTreeMap::new(),
             ours: BTreeSet::new(),
             models: BTreeSet::new(),
+            sightings: 0,
         }
     }
 
@@ -63,7 +66,27 @@ impl Uptime {
 
     pub(super) fn model(&mut self, at: SimTime, name: &str) {
         let name: String = name.chars().take(LONGEST).collect();
-        self.models.insert((at, name));
+        self.sightings += 1;
+        let sighting = (at, name);
+        let mut before = self.models.range(..&sighting).rev();
+        let mut after = self.models.range(&sighting..);
+        let (last, last_but_one) = (before.next().cloned(), before.next().cloned());
+        let (next, next_but_one) = (after.next().cloned(), after.next().cloned());
+        let is_same =
+            |other: &Option<(SimTime, String)>| other.as_ref().is_some_and(|(_, name)| *name == sighting.1);
+        if is_same(&last) && is_same(&next) {
+            return;
+        }
+        // What was an end of its row lies within it now.
+        for (end, beyond) in [(&last, &last_but_one), (&next, &next_but_one)] {
+            if let Some(end) = end
+                && is_same(&Some(end.clone()))
+                && is_same(beyond)
+            {
+                self.models.remove(end);
+            }
+        }
+        self.models.insert(sighting);
         if self.models.len() > MOST_SIGHTINGS {
             self.models.pop_last();
         }
@@ -175,11 +198,8 @@ impl Uptime {
         let n = changes.len();
         let mut found = measured(
             n as f64,
-            self.models.len() as u64,
-            format!(
-                "{n} new models in the window, seen at {} moments",
-                self.models.len()
-            ),
+            self.sightings,
+            format!("{n} new models in the window, seen at {} moments", self.sightings),
         );
         let lines = changes.iter().take(LINES);
         found

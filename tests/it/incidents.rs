@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use reelworld::event::SimTime;
 use reelworld::incident::{Incident, Incidents, Kind};
 use reelworld::sim::term_start;
 use serde_json::Value;
@@ -108,9 +109,19 @@ fn the_incidents_on_a_date_that_a_course_file_shows_are_read_once_they_are_no_co
     let (before, shown) = shipped.split_once("\n# # ").unwrap();
     let shown = shown.replace("\n# ", "\n").replace("\n#\n", "\n\n");
     let movies = 2_000;
-    let now = Incidents::parse("incidents.toml", &shipped, movies).unwrap();
+    let moments = |text: &str| {
+        let day = || SimTime::parse(&format!("{text}T00:00"));
+        SimTime::parse(text).or_else(day).ok_or_else(|| text.to_owned())
+    };
+    let now = Incidents::parse("incidents.toml", &shipped, movies, &moments).unwrap();
     assert!(now.0.iter().all(|incident| incident.calendar.is_none()));
-    let all = Incidents::parse("incidents.toml", &format!("{before}\n# {shown}"), movies).unwrap();
+    let all = Incidents::parse(
+        "incidents.toml",
+        &format!("{before}\n# {shown}"),
+        movies,
+        &moments,
+    )
+    .unwrap();
     let dated = &all.0[now.0.len()..];
     assert!(dated.len() >= 3, "{dated:?}");
     // A course that sets no calendar plays the built-in term, of sixteen weeks.

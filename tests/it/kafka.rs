@@ -20,13 +20,13 @@ fn script() -> PathBuf {
 impl Node {
     pub(crate) fn start() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        // Three neighbouring ports that are free now.
+        // Four neighbouring ports that are free now.
         let port = (0..50)
             .find_map(|_| {
                 let first = std::net::TcpListener::bind("127.0.0.1:0").ok()?;
                 let port = first.local_addr().ok()?.port();
                 let is_free = |more| std::net::TcpListener::bind(("127.0.0.1", port.checked_add(more)?)).ok();
-                let _both = (is_free(1)?, is_free(2)?);
+                let _others = (is_free(1)?, is_free(2)?, is_free(3)?);
                 Some(port)
             })
             .unwrap();
@@ -55,10 +55,21 @@ impl Node {
         &self.server
     }
 
-    /// The address at which one has to sign in.
-    fn signed(&self) -> String {
+    /// The address at which one has to sign in, and that at which one does so through TLS.
+    fn signed(&self) -> [String; 2] {
         let (host, port) = self.server.rsplit_once(':').unwrap();
-        format!("{host}:{}", port.parse::<u16>().unwrap() + 2)
+        [2, 3].map(|more| format!("{host}:{}", port.parse::<u16>().unwrap() + more))
+    }
+
+    /// Runs one of Kafka's own commands.
+    #[cfg(feature = "kafka-tls")]
+    fn command(&self, name: &str, words: &[&str]) {
+        let done = Command::new(self.dir.path().join("bin").join(name))
+            .args(["--bootstrap-server", &self.server])
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// Kills it as a machine that fails does.
@@ -237,7 +248,7 @@ fn a_team_signs_in_and_reads_its_own_topic_and_does_nothing_else() {
             .0;
         let output = Command::new(home.join("venv/bin/python"))
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/clients/signed_in.py"))
-            .args([&node.signed(), user, password, own, others])
+            .args([&node.signed()[0], user, password, own, others])
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -263,5 +274,75 @@ fn a_team_signs_in_and_reads_its_own_topic_and_does_nothing_else() {
         // What was refused left nothing.
         let topic = TopicName::new(own).unwrap();
         assert_eq!(read(&settings, &topic, At::Start), (0..10).collect::<Vec<_>>());
+    }
+}
+
+/// Settings of who signs in as `server` through TLS, as they stand in a file.
+#[cfg(feature = "kafka-tls")]
+fn through_tls(password: &str, trusted: Option<&Path>) -> String {
+    let trust = trusted.map_or_else(String::new, |file| {
+        format!("ssl.ca.location={}\n", file.display())
+    });
+    format!(
+        "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nsasl.username=server\nsasl.password={password}\n{trust}"
+    )
+}
+
+#[cfg(feature = "kafka-tls")]
+#[test]
+fn a_server_signs_in_through_tls_and_is_told_what_is_wrong_with_its_password_or_certificate() {
+    let Some(node) = Node::start() else { return };
+    node.script(&["commands"]);
+    let secret = "SCRAM-SHA-512=[password=sesame]";
+    let user = ["--entity-type", "users", "--entity-name", "server"];
+    node.command(
+        "kafka-configs.sh",
+        &[&["--alter", "--add-config", secret], user.as_slice()].concat(),
+    );
+    let rights = ["--allow-principal", "User:server", "--operation", "All"];
+    let all = ["--add", "--cluster", "--topic", "*", "--group", "*"];
+    node.command("kafka-acls.sh", &[all.as_slice(), &rights].concat());
+
+    // As its operator says it: a file of settings.
+    let [_, secure] = node.signed();
+    let certificate = node.dir.path().join("ca.pem");
+    let home = tempfile::tempdir().unwrap();
+    let cat = |settings: &str| {
+        let file = home.path().join("client.properties");
+        std::fs::write(&file, settings).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_reelworld"))
+            .args([
+                "log",
+                "cat",
+                &format!("kafka://{secure}/movielog7"),
+                "--kafka-config",
+            ])
+            .arg(&file)
+            .output()
+            .unwrap()
+    };
+    let mut settings = KafkaSettings::new(&secure);
+    settings.client = through_tls("sesame", Some(&certificate))
+        .lines()
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let topic = TopicName::of_team("7").unwrap();
+    let mut publisher = settings.publisher(&topic, 0, Clock::start()).unwrap();
+    publish(&mut publisher, 1000);
+    publisher.flush().unwrap();
+    assert_eq!(read(&settings, &topic, At::Start), (0..1000).collect::<Vec<_>>());
+    let came = cat(&through_tls("sesame", Some(&certificate)));
+    let expected: String = (0..1000).map(|seq| line(seq) + "\n").collect();
+    assert_eq!(String::from_utf8(came.stdout).unwrap(), expected);
+
+    for (settings, why) in [
+        (through_tls("wrong", Some(&certificate)), "invalid credentials"),
+        (through_tls("sesame", None), "ssl.ca.location"),
+    ] {
+        let came = cat(&settings);
+        let said = String::from_utf8(came.stderr).unwrap();
+        assert_eq!(came.status.code(), Some(4), "{said}");
+        assert!(said.contains(why), "{said}");
     }
 }

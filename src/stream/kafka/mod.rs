@@ -3,6 +3,7 @@
 //! The number of an event is in the header `seq` of its record, as decimal digits: students' payload is the line alone. An
 //! event's partition follows from its number, so that after a kill the last record of each partition says where to go on.
 
+mod complaint;
 mod producer;
 mod queue;
 mod reader;
@@ -12,12 +13,13 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use self::complaint::Complaint;
 pub use self::producer::KafkaPublisher;
 pub use self::queue::{Job, KafkaWorker};
 pub use self::reader::KafkaReader;
@@ -28,6 +30,8 @@ use crate::clock::Clock;
 const SEQ: &str = "seq";
 /// How long an answer about topics and their ends may take.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// How long a client's complaints are waited for that it has made already.
+const COMPLAINT_TIME: Duration = Duration::from_millis(100);
 /// How Kafka is reached and a topic made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
@@ -54,6 +58,8 @@ impl KafkaSettings {
 
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // Why a connection fails is told to the client's log alone, and what is not wanted is not told at all.
+        config.set_log_level(RDKafkaLogLevel::Error);
         config.set("bootstrap.servers", &self.servers);
         for (key, value) in &self.client {
             config.set(key, value);
@@ -61,14 +67,14 @@ impl KafkaSettings {
         config
     }
 
-    fn consumer(&self) -> Result<BaseConsumer, StreamError> {
+    fn consumer(&self) -> Result<BaseConsumer<Complaint>, StreamError> {
         self.config()
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "error")
             // Never used for anything but its name: no group is joined.
             .set("group.id", "reelworld")
-            .create()
+            .create_with_context(Complaint::default())
             .map_err(fault)
     }
 
@@ -80,6 +86,11 @@ impl KafkaSettings {
     /// # Errors
     /// When the cluster refuses or does not answer.
     pub fn create_topic(&self, topic: &TopicName) -> Result<(), StreamError> {
+        // Who may not make topics may write one that is there.
+        match Peek::new(self, topic)?.partitions() {
+            Err(StreamError::NoTopic(_)) => {}
+            found => return found.map(drop),
+        }
         let admin: AdminClient<DefaultClientContext> = self.config().create().map_err(fault)?;
         let copies = i32::try_from(self.replication).unwrap_or(i32::MAX);
         let partitions = i32::try_from(self.partitions).unwrap_or(i32::MAX);
@@ -134,13 +145,21 @@ impl KafkaSettings {
 
 #[expect(clippy::needless_pass_by_value, reason = "errors are mapped with it")]
 fn fault(error: KafkaError) -> StreamError {
-    StreamError::Unavailable(error.to_string())
+    let no_tls = matches!(error, KafkaError::ClientConfig(..)) && cfg!(not(feature = "kafka-tls"));
+    let more = if no_tls {
+        " (this program has no TLS and no SCRAM: it was built without its feature `kafka-tls`)"
+    } else {
+        ""
+    };
+    StreamError::Unavailable(format!("{error}{more}"))
 }
 
 /// The records of a topic, one at a time.
 struct Peek<'t> {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Complaint>,
     topic: &'t TopicName,
+    /// Whether a record without a number has its offset for one.
+    by_offset: bool,
 }
 
 impl<'t> Peek<'t> {
@@ -148,6 +167,7 @@ impl<'t> Peek<'t> {
         Ok(Self {
             consumer: settings.consumer()?,
             topic,
+            by_offset: false,
         })
     }
 
@@ -156,7 +176,11 @@ impl<'t> Peek<'t> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(self.topic.as_str()), ANSWER_TIME)
-            .map_err(fault)?;
+            .map_err(|error| {
+                // What it complains of waits to be fetched; there are no records, as nothing is assigned.
+                drop(self.consumer.poll(COMPLAINT_TIME));
+                self.consumer.context().explain(error)
+            })?;
         let found = metadata.topics().first().filter(|topic| topic.error().is_none());
         match found.map(|topic| topic.partitions().len() as i32) {
             Some(count) if count > 0 => Ok(count),
@@ -184,17 +208,18 @@ impl<'t> Peek<'t> {
                 ANSWER_TIME.as_secs()
             ))
         })?;
-        seq_of(&record.map_err(fault)?)
+        seq_of(&record.map_err(fault)?, self.by_offset)
     }
 }
 
-/// Returns the number that a record carries.
-fn seq_of(record: &BorrowedMessage<'_>) -> Result<u64, StreamError> {
+/// Returns the number that a record carries, or, if wanted, its offset where it carries none.
+fn seq_of(record: &BorrowedMessage<'_>, by_offset: bool) -> Result<u64, StreamError> {
     let carried = record.headers().and_then(|headers| {
         let header = headers.iter().find(|header| header.key == SEQ)?;
         std::str::from_utf8(header.value?).ok()?.parse().ok()
     });
-    carried.ok_or_else(|| {
+    let offset = || by_offset.then(|| u64::try_from(record.offset()).ok()).flatten();
+    carried.or_else(offset).ok_or_else(|| {
         StreamError::Unavailable(format!(
             "the record at offset {} of partition {} of `{}` carries no number: another program wrote it",
             record.offset(),

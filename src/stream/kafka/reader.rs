@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{ANSWER_TIME, KafkaSettings, Peek, fault, seq_of};
+use super::{ANSWER_TIME, Complaint, KafkaSettings, Peek, fault, seq_of};
 use crate::clock::Clock;
 use crate::stream::spread::first_from;
 use crate::stream::{At, Entry, Page, Reader, StreamError, TopicName};
@@ -22,7 +22,7 @@ const MAX_WAITING: usize = 200_000;
 pub struct KafkaReader {
     settings: KafkaSettings,
     topic: TopicName,
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Complaint>,
     partitions: i32,
     /// The event that comes next.
     next: u64,
@@ -61,7 +61,16 @@ impl KafkaReader {
     }
 
     fn peek(&self) -> Result<Peek<'_>, StreamError> {
-        Peek::new(&self.settings, &self.topic)
+        let peek = Peek::new(&self.settings, &self.topic)?;
+        Ok(Peek {
+            by_offset: self.by_offset(),
+            ..peek
+        })
+    }
+
+    /// The embedded broker serves what lies in the archive: its one partition has no headers, and offsets that are the numbers.
+    fn by_offset(&self) -> bool {
+        self.partitions == 1
     }
 
     /// Returns the first offset of a partition from which on all events have a number of at least `seq`.
@@ -108,7 +117,7 @@ impl KafkaReader {
             return Ok(false);
         };
         let record = record.map_err(fault)?;
-        let seq = seq_of(&record)?;
+        let seq = seq_of(&record, self.by_offset())?;
         if seq >= self.next {
             let stamp_ms = record.timestamp().to_millis().unwrap_or_default();
             self.waiting
