@@ -186,7 +186,7 @@ pub(super) struct Serve {
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     pub(super) speed: f64,
     /// Stop after so many seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) stop_after: Option<f64>,
     /// Serve the streams at this address to clients of Kafka, by a broker of our own for one machine
     #[arg(long, value_name = "ADDRESS")]
@@ -847,6 +847,17 @@ pub(super) struct BrokerArgs {
 
 /// The most times that a replay can be as fast.
 const MOST_SPEED: f64 = 1e6;
+/// The longest time that is waited for, in seconds: ten years.
+const MOST_SECONDS: f64 = 3.2e8;
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=MOST_SECONDS).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(format!("`{text}` must lie within 0 to {MOST_SECONDS}"))
+    }
+}
 
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;

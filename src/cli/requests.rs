@@ -134,6 +134,8 @@ impl Source<'_> {
         reader.seek(At::Seq(first)).map_err(told)?;
         let mut page = Page::default();
         let last = span.until.0.saturating_add(SLACK_US);
+        // Whether nothing before the first request that is read can be looked at any more.
+        let mut is_cut = bounds.start > 0 && first == bounds.start;
         while reader.position() < bounds.end {
             self.go_on()?;
             if reader.read(&mut page, WAIT).map_err(told)? == 0 {
@@ -145,6 +147,15 @@ impl Source<'_> {
             }
             for entry in page.entries() {
                 if let Some(record) = self.reading.request(entry.seq, entry.line) {
+                    if is_cut && record.time > span.from {
+                        return Err(Failure::usage(format!(
+                            "`{topic}` begins at {}, as its older part was moved away, and the window begins at {}",
+                            shown(record.time),
+                            shown(span.from)
+                        ))
+                        .hint("put the older segments back beside the others, or grade with --live if the store still has the window"));
+                    }
+                    is_cut = false;
                     if record.time.0 > last {
                         return Ok(());
                     }

@@ -125,7 +125,9 @@ fn address(text: &str) -> Result<SocketAddr, Failure> {
 
 fn failure(error: &ServeError) -> Failure {
     let failure = match error {
-        ServeError::NoTeam | ServeError::OtherWorld { .. } => Failure::usage(error.to_string()),
+        ServeError::NoTeam | ServeError::Moved(_) | ServeError::OtherWorld { .. } => {
+            Failure::usage(error.to_string())
+        }
         ServeError::Store(_) | ServeError::Stream(_) | ServeError::System(..) => {
             Failure::machine(error.to_string())
         }
@@ -137,6 +139,9 @@ fn failure(error: &ServeError) -> Failure {
         ServeError::System(..) => {
             failure.hint("is another server open here? --pages and --api take other addresses")
         }
+        ServeError::Moved(_) => failure.hint(
+            "a team without `number` has that of its place: write the number that each team had, as in `number = 2`",
+        ),
         ServeError::OtherWorld { .. } => failure.hint(
             "is world.key in the course's folder, and the one of this term? a new term takes another --state",
         ),

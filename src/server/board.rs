@@ -136,7 +136,7 @@ impl TeamView {
 }
 
 /// Returns the name of a model from the page on which a service names it: the field `model` or `version` of a JSON object, or
-/// its first line.
+/// its first line. A page that is a record or a document and has no such field names no model: it may be another at each look.
 pub(super) fn model_of(page: &str) -> Option<String> {
     let named = serde_json::from_str::<serde_json::Value>(page)
         .ok()
@@ -144,6 +144,9 @@ pub(super) fn model_of(page: &str) -> Option<String> {
             let field = value.get("model").or_else(|| value.get("version"))?;
             Some(field.as_str().map_or_else(|| field.to_string(), str::to_owned))
         });
+    if named.is_none() && page.trim_start().starts_with(['{', '[', '<']) {
+        return None;
+    }
     let first = named.unwrap_or_else(|| page.lines().next().unwrap_or_default().trim().to_owned());
     let shown = printable(first.as_bytes(), MOST_MODEL);
     (!shown.is_empty()).then_some(shown)
@@ -435,6 +438,13 @@ mod tests {
             Some("2026-09-01 als")
         );
         assert_eq!(model_of(""), None);
+        for page in [
+            "{\"status\": \"healthy\", \"uptime_s\": 17}",
+            "<html>at 20:01:07</html>",
+            "[1, 2]",
+        ] {
+            assert_eq!(model_of(page), None);
+        }
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub enum ServeError {
     System(String, io::Error),
     /// The course has no team with an address.
     NoTeam,
+    /// Teams that had another number: their name, that number, and what theirs would be now.
+    Moved(Vec<(String, u32, u32)>),
     /// The viewers that were saved are those of another world: going on would spoil the streams.
     OtherWorld {
         /// The team whose viewers they are.
@@ -129,6 +131,17 @@ impl fmt::Display for ServeError {
             Self::Stream(error) => write!(f, "{error}"),
             Self::System(what, error) => write!(f, "{what}: {error}"),
             Self::NoTeam => f.write_str("the course has no `[[team]]` with an `address`"),
+            Self::Moved(teams) => {
+                let told: Vec<String> = teams
+                    .iter()
+                    .map(|(team, before, now)| format!("{team} had the number {before} and would have {now}"))
+                    .collect();
+                write!(
+                    f,
+                    "teams would get each other's streams, pages and grades: {}",
+                    told.join("; ")
+                )
+            }
             Self::OtherWorld { team, before, now } => write!(
                 f,
                 "the saved viewers of {team} are those of another world: its key is {before}, this course's is {now}"
@@ -261,6 +274,10 @@ impl Server {
             .iter()
             .map(|team| (team.number, team.name.clone()))
             .collect();
+        let moved = moved(&store.teams()?, &names);
+        if !moved.is_empty() {
+            return Err(ServeError::Moved(moved));
+        }
         store.set_teams(&names)?;
         let mut checkpoints = Vec::new();
         let mut counted = Vec::new();
@@ -453,7 +470,9 @@ impl Server {
             );
         }
         if was_open {
-            self.note_outage(reached, origin, log);
+            while !self.note_outage((reached, origin), "the server was down", log) {
+                self.clock.sleep(TICK);
+            }
         }
         let usual = stage(&setup);
         let oldest = origin.seconds() - (MOST_BEHIND_S * speed) as i64;
@@ -609,23 +628,26 @@ impl Server {
         lives.iter().any(TeamLife::waits_for_store)
     }
 
-    /// Notes how long the company was down before it was opened again.
-    fn note_outage(&mut self, alive: SimTime, origin: SimTime, log: Log<'_>) {
+    /// Notes a time in which the company asked nobody for reasons of its own, unless it is short; false if that must be tried again.
+    fn note_outage(&mut self, (alive, origin): (SimTime, SimTime), what: &str, log: Log<'_>) -> bool {
         let down_s = (origin.0 - alive.0) as f64 / 1e6;
         if down_s < OUTAGE_S * self.spec.speed {
-            return;
+            return true;
         }
-        self.outages += 1;
         let spell = Spell {
             from: alive,
             until: origin,
-            what: "the server was down".to_owned(),
+            what: what.to_owned(),
         };
+        if self.keeper.order(Order::Outage(spell)).is_err() {
+            return false;
+        }
+        self.outages += 1;
         log(
             "outage",
-            json!({"from": shown(alive), "until": shown(origin), "seconds": down_s}),
+            json!({"from": shown(alive), "until": shown(origin), "seconds": down_s, "why": what}),
         );
-        self.keeper.order_last(Order::Outage(spell));
+        true
     }
 
     #[expect(
@@ -648,6 +670,8 @@ impl Server {
         let mut due = Due::default();
         let mut running: Vec<usize> = Vec::new();
         let mut faults: Vec<(u32, Option<String>)> = Vec::new();
+        // The seconds whose requests came too late to be sent, as long as there are more.
+        let mut held_up: Option<(i64, i64)> = None;
         let end_ns = self.spec.stop_after.map(|time| begin_ns + time.as_nanos() as u64);
         loop {
             let now_ns = self.clock.elapsed_ns();
@@ -685,6 +709,7 @@ impl Server {
                 lives[place].found(people);
             }
             let stamp_ms = self.clock.now_utc().timestamp_millis();
+            let held_before = held_up;
             for (place, life) in lives.iter_mut().enumerate() {
                 let asks = life.advance(now.seconds(), stage, hours, stamp_ms);
                 if let (Some(users), Some(shelf)) = (life.wants(stage, hours), &self.shelf) {
@@ -694,12 +719,22 @@ impl Server {
                     let late_s = (now.seconds() - second) as f64 / pace.speed;
                     if late_s > FRESH_S {
                         life.view.ours += 1;
+                        let (from, until) = held_up.unwrap_or((second, second + 1));
+                        held_up = Some((from.min(second), until.max(second + 1)));
                         continue;
                     }
                     self.asker.ask(Question {
                         team: place,
                         what: What::Recommend(user.0),
                     });
+                }
+            }
+            if let Some((from, until)) = held_up
+                && held_up == held_before
+            {
+                let spell = (SimTime::from_seconds(from), SimTime::from_seconds(until));
+                if self.note_outage(spell, "the company was held up", log) {
+                    held_up = None;
                 }
             }
             tell_faults(lives, &mut faults, log);
@@ -1023,6 +1058,15 @@ fn withdrawals(planned: &[Planned], played: &[Played], world: &World) -> BTreeMa
         known.extend(named.or(noted).map(|movie| (place, movie)));
     }
     known
+}
+
+/// Returns the teams that the store knows by another number, with that number and their own.
+fn moved(known: &[(u32, String)], teams: &[(u32, String)]) -> Vec<(String, u32, u32)> {
+    let of = |(now, name): &(u32, String)| {
+        let (before, _) = known.iter().find(|(_, known)| known == name)?;
+        (before != now).then(|| (name.clone(), *before, *now))
+    };
+    teams.iter().filter_map(of).collect()
 }
 
 /// Returns how far the company was played before, in seconds; nothing where it was not. `left` has the second of each team's checkpoint:

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1::SendRequest;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::LocalSet;
 
 use super::driver::{Fault, MAX_BODY, connect, exchange, is_our_lack, read_answer};
@@ -31,6 +31,8 @@ const MOST_WAITING: usize = 2_000;
 const MOST_IDLE: usize = 8;
 /// How long an address that was looked up is used.
 const ADDRESS_NS: u64 = 60_000_000_000;
+/// How long a name that was not found is not looked up again.
+const PAUSE_NS: u64 = 5_000_000_000;
 /// A deadline that we notice later than this proves nothing about the service: our own loop was starved.
 const BLIND_NS: u64 = 40_000_000;
 /// The letters of a page that are kept.
@@ -85,9 +87,32 @@ struct Line {
     host: String,
     /// The last address that the name had, and since when it is believed; it is looked up again where that is not said.
     address: Option<(SocketAddr, Option<u64>)>,
+    /// Whether it is looked up now, and who waits for that.
+    is_looking: bool,
+    found: Rc<Notify>,
+    /// Why it was not found the last time.
+    lost: Option<NotFound>,
     idle: Vec<SendRequest<Empty<Bytes>>>,
     places: Rc<Semaphore>,
     waiting: usize,
+}
+
+/// Why a name was not found.
+struct NotFound {
+    why: String,
+    /// Whether for want of somebody to ask.
+    is_ours: bool,
+    at_ns: u64,
+}
+
+impl NotFound {
+    fn told(&self) -> Lost {
+        if self.is_ours {
+            Lost::Ours(self.why.clone())
+        } else {
+            Lost::Theirs(Fault::Closed(self.why.clone()))
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -131,6 +156,9 @@ impl Asker {
                     RefCell::new(Line {
                         host,
                         address: None,
+                        is_looking: false,
+                        found: Rc::default(),
+                        lost: None,
                         idle: Vec::new(),
                         places: Rc::new(Semaphore::new(MOST_AT_ONCE)),
                         waiting: 0,
@@ -253,7 +281,7 @@ async fn one(shared: Rc<Shared>, question: Question, at_ns: u64) {
 ///
 /// `looking` is true while a name is looked up.
 async fn send(
-    shared: &Shared,
+    shared: &Rc<Shared>,
     team: usize,
     path: &str,
     looking: &Cell<bool>,
@@ -321,38 +349,82 @@ fn is_name_service(error: &io::Error) -> bool {
             .any(|words| said.contains(words))
 }
 
-async fn address(shared: &Shared, team: usize, host: &str, looking: &Cell<bool>) -> Result<SocketAddr, Lost> {
-    let now_ns = shared.clock.elapsed_ns();
-    let known = shared.lines[team].borrow().address;
-    if let Some((address, Some(since_ns))) = known
-        && now_ns.saturating_sub(since_ns) < ADDRESS_NS
-    {
+/// Returns a team's address. Its name is looked up by one at a time, whoever waits: a look-up that hangs holds a thread for longer
+/// than a request lives. Meanwhile, and where it fails, the last address counts: a name that is gone from the books is still where it
+/// was, or nobody is there.
+async fn address(
+    shared: &Rc<Shared>,
+    team: usize,
+    host: &str,
+    looking: &Cell<bool>,
+) -> Result<SocketAddr, Lost> {
+    if let Ok(address) = host.parse() {
         return Ok(address);
     }
-    looking.set(true);
-    let looked_up = tokio::net::lookup_host(host).await;
-    looking.set(false);
-    let mut found: Vec<SocketAddr> = match (looked_up, known) {
-        (Ok(found), _) => found.collect(),
-        // A name that is gone from the books is still where it was, or nobody is there.
-        (Err(_), Some((address, _))) => return Ok(address),
-        (Err(error), None) => {
-            let text = format!("`{host}` cannot be found: {error}");
-            return Err(if is_name_service(&error) {
-                Lost::Ours(text)
-            } else {
-                Lost::Theirs(Fault::Closed(text))
-            });
+    let now_ns = shared.clock.elapsed_ns();
+    let is_fresh = |since_ns: u64, for_ns: u64| now_ns.saturating_sub(since_ns) < for_ns;
+    let found = {
+        let mut line = shared.lines[team].borrow_mut();
+        let failed_lately = line
+            .lost
+            .as_ref()
+            .is_some_and(|lost| is_fresh(lost.at_ns, PAUSE_NS));
+        let is_known = line
+            .address
+            .is_some_and(|(_, since)| since.is_some_and(|since_ns| is_fresh(since_ns, ADDRESS_NS)));
+        if !is_known && !failed_lately && !line.is_looking {
+            line.is_looking = true;
+            tokio::task::spawn_local(look_up(Rc::clone(shared), team, host.to_owned()));
+        }
+        match (line.address, &line.lost) {
+            (Some((address, _)), _) => return Ok(address),
+            (None, Some(lost)) if failed_lately => return Err(lost.told()),
+            (None, _) => Rc::clone(&line.found),
         }
     };
-    // Services listen on the older family far more often.
-    found.sort_by_key(SocketAddr::is_ipv6);
-    let address = found
-        .first()
-        .copied()
-        .ok_or_else(|| Lost::Theirs(Fault::Closed(format!("`{host}` has no address"))))?;
-    shared.lines[team].borrow_mut().address = Some((address, Some(now_ns)));
-    Ok(address)
+    looking.set(true);
+    found.notified().await;
+    looking.set(false);
+    let line = shared.lines[team].borrow();
+    match (line.address, &line.lost) {
+        (Some((address, _)), _) => Ok(address),
+        (None, Some(lost)) => Err(lost.told()),
+        (None, None) => Err(Lost::Ours("the name was not looked up".to_owned())),
+    }
+}
+
+/// Looks a team's name up, notes what came of it and wakes those who wait.
+async fn look_up(shared: Rc<Shared>, team: usize, host: String) {
+    let looked_up = tokio::net::lookup_host(&host).await;
+    let now_ns = shared.clock.elapsed_ns();
+    let mut line = shared.lines[team].borrow_mut();
+    line.is_looking = false;
+    line.lost = None;
+    match looked_up {
+        Ok(found) => {
+            let mut found: Vec<SocketAddr> = found.collect();
+            // Services listen on the older family far more often.
+            found.sort_by_key(SocketAddr::is_ipv6);
+            match found.first() {
+                Some(address) => line.address = Some((*address, Some(now_ns))),
+                None => {
+                    line.lost = Some(NotFound {
+                        why: format!("`{host}` has no address"),
+                        is_ours: false,
+                        at_ns: now_ns,
+                    });
+                }
+            }
+        }
+        Err(error) => {
+            line.lost = Some(NotFound {
+                why: format!("`{host}` cannot be found: {error}"),
+                is_ours: is_name_service(&error),
+                at_ns: now_ns,
+            });
+        }
+    }
+    line.found.notify_waiters();
 }
 
 #[cfg(test)]
@@ -385,6 +457,71 @@ mod tests {
             }
         });
         host
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_charged_to_nobody() {
+        for (code, ours) in [
+            (24, true),
+            (23, true),
+            (99, true),
+            (101, true),
+            (111, false),
+            (113, false),
+            (104, false),
+        ] {
+            assert_eq!(is_our_lack(&io::Error::from_raw_os_error(code)), ours, "{code}");
+        }
+        let told = |words: &str| is_name_service(&io::Error::other(words.to_owned()));
+        assert!(told(
+            "failed to lookup address information: Temporary failure in name resolution"
+        ));
+        assert!(!told(
+            "failed to lookup address information: Name or service not known"
+        ));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_looked_up_is_where_it_was() {
+        let there: SocketAddr = service(true).parse().unwrap();
+        // By its rules this name is never anywhere.
+        let host = "service.invalid:8082".to_owned();
+        let (tell, _came) = plain::channel();
+        let shared = Rc::new(Shared {
+            lines: vec![RefCell::new(Line {
+                host: host.clone(),
+                address: Some((there, None)),
+                is_looking: false,
+                found: Rc::default(),
+                lost: None,
+                idle: Vec::new(),
+                places: Rc::new(Semaphore::new(1)),
+                waiting: 0,
+            })],
+            deadline: Duration::from_secs(1),
+            catalogue: Arc::new(BTreeSet::<String>::new()),
+            clock: Clock::start(),
+            came: tell,
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let looking = Cell::new(false);
+        LocalSet::new().block_on(&runtime, async {
+            // Nobody waits for the look-up while there is an address.
+            assert!(matches!(address(&shared, 0, &host, &looking).await, Ok(found) if found == there));
+            assert!(shared.lines[0].borrow().is_looking);
+            let found = Rc::clone(&shared.lines[0].borrow().found);
+            found.notified().await;
+            assert!(shared.lines[0].borrow().lost.is_some(), "it was found");
+            assert!(matches!(address(&shared, 0, &host, &looking).await, Ok(found) if found == there));
+            // It is not looked up again at once.
+            assert!(!shared.lines[0].borrow().is_looking);
+            shared.lines[0].borrow_mut().address = None;
+            assert!(address(&shared, 0, &host, &looking).await.is_err());
+        });
+        runtime.shutdown_background();
     }
 
     #[test]

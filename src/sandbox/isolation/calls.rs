@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, sock_filter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, sock_filter,
+};
 
 /// What is denied everywhere. Python, Node and Java start without them.
 const DENIED: &[libc::c_long] = &[
@@ -67,6 +70,11 @@ const DENIED_HERE: &[libc::c_long] = &[libc::SYS_iopl, libc::SYS_ioperm, libc::S
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: &[libc::c_long] = &[];
 
+/// The families of sockets that programs need: files', the internet's, and the kernel's own words about the network inside, which
+/// looking up a name asks for. All others are refused: some (`AF_VSOCK`, to the machine below) no namespace keeps apart, and
+/// others (`AF_ALG`, `AF_PACKET` and a row of old ones) lead into code of the kernel that nobody needs.
+const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
 /// The first number of the calls of x32, a second table of the same processor that would walk around the list.
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
@@ -82,12 +90,36 @@ pub(super) fn deny() -> io::Result<()> {
 fn filter() -> io::Result<BpfProgram> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
     let denied = DENIED.iter().chain(DENIED_HERE);
-    let rules: BTreeMap<i64, _> = denied.map(|call| (*call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, _> = denied.map(|call| (*call, Vec::new())).collect();
+    for call in [libc::SYS_socket, libc::SYS_socketpair] {
+        rules.insert(call, other_families().map_err(io::Error::other)?);
+    }
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(io::Error::other)?;
     let mut program = second_table();
     program.extend(BpfProgram::try_from(filter).map_err(io::Error::other)?);
     Ok(program)
+}
+
+/// The conditions under which a socket is refused: of another family, or of netlink another protocol than routes (0).
+fn other_families() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let family = |operator, family: libc::c_int| {
+        SeccompCondition::new(
+            0,
+            SeccompCmpArgLen::Dword,
+            operator,
+            u64::from(family.unsigned_abs()),
+        )
+    };
+    let none = FAMILIES
+        .iter()
+        .map(|known| family(SeccompCmpOp::Ne, *known))
+        .collect::<Result<Vec<_>, _>>()?;
+    let words = vec![
+        family(SeccompCmpOp::Eq, libc::AF_NETLINK)?,
+        SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?,
+    ];
+    Ok(vec![SeccompRule::new(none)?, SeccompRule::new(words)?])
 }
 
 /// Steps that refuse the calls of x32: load the number, compare, return the error or go on.

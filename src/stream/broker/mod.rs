@@ -34,6 +34,8 @@ const HOME: &str = ".broker";
 pub const PORT: u16 = 9092;
 /// The most connections at once: forty teams with a few consumers each, and two connections a consumer.
 const MAX_CONNECTIONS: usize = 512;
+/// The most of one client, so that one that leaks them locks nobody else out.
+const MOST_OF_A_CLIENT: usize = 128;
 /// The largest request: consumers send kilobytes.
 const MAX_FRAME: usize = 2 << 20;
 /// The bytes by which room for a request grows as they come, whatever length it claims.
@@ -184,15 +186,18 @@ fn cluster_id(home: &Path) -> String {
 
 /// Takes connections, each with a thread of its own, and ends them all when the broker stops.
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut connections: Vec<(JoinHandle<()>, Arc<TcpStream>)> = Vec::new();
+    let mut connections: Vec<(JoinHandle<()>, Arc<TcpStream>, IpAddr)> = Vec::new();
     let mut synced = shared.clock.elapsed();
     while !shared.stopping() {
         match listener.accept() {
             Ok((socket, peer)) => {
                 shared.visit();
-                connections.retain(|(thread, _)| !thread.is_finished());
-                // One too many is closed at once; the client comes again.
-                if connections.len() < MAX_CONNECTIONS {
+                connections.retain(|(thread, ..)| !thread.is_finished());
+                // One too many is closed at once; the client comes again. On this machine itself there are many clients.
+                let client = peer.ip();
+                let held = connections.iter().filter(|(.., of)| *of == client).count();
+                let is_within = client.is_loopback() || held < MOST_OF_A_CLIENT;
+                if connections.len() < MAX_CONNECTIONS && is_within {
                     let shared = Arc::clone(shared);
                     let socket = Arc::new(socket);
                     let held = Arc::clone(&socket);
@@ -203,7 +208,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
                             let _ended = serve(&socket, peer, &shared);
                             let _closed = socket.shutdown(Shutdown::Both);
                         });
-                    connections.extend(thread.map(|thread| (thread, held)));
+                    connections.extend(thread.map(|thread| (thread, held, client)));
                 }
             }
             Err(_) => shared.clock.sleep(Duration::from_millis(20)),
@@ -216,10 +221,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
     }
     // Whoever waits for a request is told that none will come: not every wait ends by itself.
-    for (_, socket) in &connections {
+    for (_, socket, _) in &connections {
         let _closed = socket.shutdown(Shutdown::Both);
     }
-    for (thread, _) in connections {
+    for (thread, ..) in connections {
         let _ended = thread.join();
     }
 }
@@ -231,10 +236,13 @@ fn serve(mut socket: &TcpStream, peer: SocketAddr, shared: &Shared) -> io::Resul
     socket.set_read_timeout(Some(LOOK_EVERY))?;
     socket.set_write_timeout(Some(FRAME_TIME))?;
     let mut frame = Vec::new();
+    // Who connects has something to ask.
+    let mut silence = FRAME_TIME;
     loop {
-        if !read_frame(&mut socket, shared, &mut frame)? {
+        if !read_frame(&mut socket, shared, &mut frame, silence)? {
             return Ok(());
         }
+        silence = IDLE_TIME;
         let Ok(response) = answer::answer(shared, &frame, peer) else {
             return Ok(());
         };
@@ -247,9 +255,14 @@ fn serve(mut socket: &TcpStream, peer: SocketAddr, shared: &Shared) -> io::Resul
 }
 
 /// Reads a frame without its length; false where there is none any more.
-fn read_frame(socket: &mut &TcpStream, shared: &Shared, frame: &mut Vec<u8>) -> io::Result<bool> {
+fn read_frame(
+    socket: &mut &TcpStream,
+    shared: &Shared,
+    frame: &mut Vec<u8>,
+    silence: Duration,
+) -> io::Result<bool> {
     let mut length = [0; 4];
-    if !read_exact(socket, shared, &mut length, IDLE_TIME)? {
+    if !read_exact(socket, shared, &mut length, silence)? {
         return Ok(false);
     }
     let Ok(length) = usize::try_from(i32::from_be_bytes(length)) else {
