@@ -1,6 +1,6 @@
 //! `grade` and `report`: a class measured, decided and shown; and shown again from its evidence.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,7 @@ pub(super) fn grade(
     fs::create_dir_all(&args.out)
         .map_err(|error| Failure::machine(format!("cannot make `{}`: {error}", args.out.display())))?;
     let out = absolute(&args.out)?;
+    let _alone = alone(&out)?;
     if let Some(found) = isolation {
         isolation = Some(with_mirror(found, files, &args.supplies, &out, ui)?);
     }
@@ -103,6 +104,30 @@ pub(super) fn grade(
         ));
     }
     Ok(exit_of(&cards))
+}
+
+/// Takes the run's folder for this process alone, until it ends, however it ends: two that grade into one folder would judge each other's
+/// evidence.
+fn alone(out: &Path) -> Result<File, Failure> {
+    let path = out.join(".lock");
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::machine(format!("cannot lock `{}`: {error}", path.display()))
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+            "another grading into `{}` is at work",
+            out.display()
+        ))
+        .hint("wait for it or end it, then go on with --resume; --out names another folder")),
+        Err(TryLockError::Error(error)) => Err(failed(&error)),
+    }
 }
 
 #[cfg(not(feature = "kafka"))]

@@ -65,7 +65,8 @@ pub(super) fn submission_name(raw: &str) -> Option<String> {
         })
         .take(MOST_NAME)
         .collect();
-    let name = plain.trim().trim_start_matches(['.', '-']).trim();
+    // Where it begins a line, a colon or a hash would be a command to a runner of workflows, wherever that line is printed.
+    let name = plain.trim().trim_start_matches(['.', '-', ':', '#', ' ']).trim();
     (!name.is_empty()).then(|| name.to_owned())
 }
 
@@ -141,6 +142,8 @@ mod tests {
             ("..", None),
             (".hidden", Some("hidden")),
             ("--out", Some("out")),
+            ("::stop-commands::abc", Some("stop-commands::abc")),
+            (" ##[error]boo", Some("[error]boo")),
             ("a/b\\c\n", Some("a_b_c_")),
             (" \u{fffd} ", Some("_")),
             ("", None),

@@ -37,6 +37,7 @@ mod packages;
 #[cfg(feature = "kafka")]
 mod queue;
 mod report;
+mod restart;
 mod sandbox;
 mod secrets;
 mod serve;
