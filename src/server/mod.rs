@@ -665,6 +665,7 @@ impl Server {
         log: Log<'_>,
     ) {
         let begin_ns = self.clock.elapsed_ns();
+        let begin = pace.at(0);
         let wall_begin = self.clock.now_utc();
         let live = self.calendar().live;
         let mut due = Due::default();
@@ -719,8 +720,11 @@ impl Server {
                     let late_s = (now.seconds() - second) as f64 / pace.speed;
                     if late_s > FRESH_S {
                         life.view.ours += 1;
-                        let (from, until) = held_up.unwrap_or((second, second + 1));
-                        held_up = Some((from.min(second), until.max(second + 1)));
+                        // What is made up for after a stop is noted as that.
+                        if second >= begin.seconds() {
+                            let (from, until) = held_up.unwrap_or((second, second + 1));
+                            held_up = Some((from.min(second), until.max(second + 1)));
+                        }
                         continue;
                     }
                     self.asker.ask(Question {
