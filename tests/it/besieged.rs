@@ -108,6 +108,7 @@ const CLASS: [Attacker; 9] = [
         ],
         start: &[
             "opens_a_raw_socket",
+            "talks_below_the_network",
             "writes_to_the_kernel",
             "goes_before_others",
             "sets_the_clock",
