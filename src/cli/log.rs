@@ -95,7 +95,7 @@ pub(super) fn failure(error: StreamError) -> Failure {
         StreamError::Name(_) | StreamError::NoTopic(_) => Failure::usage(text),
         StreamError::Locked(_) => Failure::machine(text)
             .hint("one process writes a topic at a time, and one broker serves an archive"),
-        StreamError::Corrupt { lost, .. } => {
+        StreamError::Corrupt { lost, .. } | StreamError::Missing { lost, .. } => {
             Failure::machine(text).hint(format!("read on behind it with --from {}", lost.end))
         }
         StreamError::Io { .. }
@@ -182,12 +182,26 @@ fn replay(args: &LogReplay, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Exit, 
     let mut patience = Patience::new(clock);
     let mut pace = args.speed.map(|speed| Pace::new(speed, clock));
     let mut page = Page::default();
+    let mut lost = 0;
     while publisher.next_seq() < bounds.end || args.follow {
         if stop.is_set() {
             publisher.sync().map_err(failure)?;
             return Ok(Exit::Interrupted);
         }
-        let count = reader.read(&mut page, WAIT).map_err(failure)?;
+        let count = match reader.read(&mut page, WAIT) {
+            Ok(count) => count,
+            Err(error) => {
+                let end = reader.bounds().map_err(failure)?.end;
+                let Some(gone) = error.lost().filter(|gone| gone.end <= end) else {
+                    return Err(failure(error));
+                };
+                ui.progress(format_args!("passed over: {error}"));
+                publisher.skip_to(gone.end).map_err(failure)?;
+                reader.seek(At::Seq(gone.end)).map_err(failure)?;
+                lost += gone.end - gone.start;
+                continue;
+            }
+        };
         patience.heard(count, args.follow)?;
         for entry in page.entries() {
             if let Some(pace) = &mut pace
@@ -219,11 +233,16 @@ fn replay(args: &LogReplay, ui: &Ui, stop: &Stop, clock: Clock) -> Result<Exit, 
         }
     }
     publisher.sync().map_err(failure)?;
-    let carried = publisher.next_seq() - first;
+    let carried = publisher.next_seq() - first - lost;
     let text = if args.json {
         format!(
             "{}\n",
-            json!({"events": carried, "first": first, "next": publisher.next_seq()})
+            json!({"events": carried, "first": first, "next": publisher.next_seq(), "lost": lost})
+        )
+    } else if lost > 0 {
+        format!(
+            "{carried} events, up to {}; {lost} are lost and were passed over\n",
+            publisher.next_seq()
         )
     } else {
         format!("{carried} events, up to {}\n", publisher.next_seq())

@@ -125,9 +125,10 @@ fn address(text: &str) -> Result<SocketAddr, Failure> {
 
 fn failure(error: &ServeError) -> Failure {
     let failure = match error {
-        ServeError::NoTeam | ServeError::Moved(_) | ServeError::OtherWorld { .. } => {
-            Failure::usage(error.to_string())
-        }
+        ServeError::NoTeam
+        | ServeError::Moved(_)
+        | ServeError::NoStream { .. }
+        | ServeError::OtherWorld { .. } => Failure::usage(error.to_string()),
         ServeError::Store(_) | ServeError::Stream(_) | ServeError::System(..) => {
             Failure::machine(error.to_string())
         }
@@ -141,6 +142,9 @@ fn failure(error: &ServeError) -> Failure {
         }
         ServeError::Moved(_) => failure.hint(
             "a team without `number` has that of its place: write the number that each team had, as in `number = 2`",
+        ),
+        ServeError::NoStream { .. } => failure.hint(
+            "is --state the folder of this store? bring the streams back from the backup, or from Kafka with `reelworld log replay`; who begins anew takes a new store as well",
         ),
         ServeError::OtherWorld { .. } => failure.hint(
             "is world.key in the course's folder, and the one of this term? a new term takes another --state",

@@ -352,6 +352,12 @@ impl Board {
             &relays(&|relay| relay.behind as f64),
         );
         family(
+            "kafka_lost_lines",
+            "counter",
+            "Lines that the archive has lost and Kafka did not get.",
+            &relays(&|relay| relay.lost as f64),
+        );
+        family(
             "kafka_fault",
             "gauge",
             "Whether Kafka takes nothing of the topic.",

@@ -32,6 +32,8 @@ pub(super) enum Order {
     Incident(Played),
     /// A movie is withdrawn that has been recommended much before a moment: which, and then the incident, are noted.
     Withdraw(Played, SimTime),
+    /// A text is kept under a name.
+    Note(String, String),
     /// Single requests before a moment are not needed any more.
     Forget(SimTime),
 }
@@ -204,6 +206,7 @@ impl Work {
                     withdrawn.extend(chosen.map(|movie| (played.name.clone(), movie)));
                 })
             }
+            Order::Note(name, told) => store.set_note(name, told),
             Order::Forget(moment) => store.forget_before(*moment),
         };
         done.map_err(|error| error.to_string())

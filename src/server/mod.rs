@@ -16,7 +16,7 @@ mod shelf;
 mod team;
 mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
@@ -35,8 +36,10 @@ use crate::event::{SimTime, push_time};
 use crate::exchange::Catalogue;
 use crate::seed::Draws;
 use crate::sim::{self, MnlViewer, Scene, day_of_term};
-use crate::store::{Movies, Played, Spell, Store, StoreError};
-use crate::stream::{Archive, Broker, BrokerOptions, Publisher, StreamError, TopicName, WriteOptions};
+use crate::store::{Movies, Played, Save, Spell, Store, StoreError};
+use crate::stream::{
+    Archive, ArchivePublisher, Broker, BrokerOptions, Publisher, StreamError, TopicName, WriteOptions,
+};
 use crate::traffic::{Asker, Question, What, odd_id};
 use crate::trouble::Onslaught;
 use crate::world::{MovieIndex, Profile, World};
@@ -113,6 +116,15 @@ pub enum ServeError {
     NoTeam,
     /// Teams that had another number: their name, that number, and what theirs would be now.
     Moved(Vec<(String, u32, u32)>),
+    /// The store knows lines of a team's stream, and there is no stream.
+    NoStream {
+        /// The team.
+        team: String,
+        /// The number of lines that the store knows.
+        stored: u64,
+        /// Where the streams are looked for.
+        place: PathBuf,
+    },
     /// The viewers that were saved are those of another world: going on would spoil the streams.
     OtherWorld {
         /// The team whose viewers they are.
@@ -142,6 +154,11 @@ impl fmt::Display for ServeError {
                     told.join("; ")
                 )
             }
+            Self::NoStream { team, stored, place } => write!(
+                f,
+                "the store knows {stored} lines of {team}'s stream, and `{}` has none",
+                place.display()
+            ),
             Self::OtherWorld { team, before, now } => write!(
                 f,
                 "the saved viewers of {team} are those of another world: its key is {before}, this course's is {now}"
@@ -222,6 +239,8 @@ pub struct Server {
     /// The movies that incidents withdraw, by the incident's place, and what the API says of it now.
     withdrawals: BTreeMap<usize, String>,
     announced: Vec<Withdrawn>,
+    /// The notes of the store that say which team has heard of which withdrawal.
+    heard: BTreeSet<String>,
     /// The attacks on ratings, in the order of the calendar.
     onslaughts: Vec<Onslaught>,
     /// What decides which odd requests come when.
@@ -287,6 +306,19 @@ impl Server {
         }
         let outages = store.outages()?.len() as u64;
         let withdrawals = withdrawals(&planned, &store.incidents()?, &world);
+        let mut heard = BTreeSet::new();
+        for (place, movie) in &withdrawals {
+            for team in &teams {
+                let note = team
+                    .takedown_of(movie)
+                    .map(|path| heard_of(&planned[*place], team, &path));
+                if let Some(note) = note
+                    && store.note(&note)?.is_some()
+                {
+                    heard.insert(note);
+                }
+            }
+        }
         let live = course.calendar.live;
         let limit = Limit {
             per_minute: live.api_per_minute,
@@ -346,6 +378,7 @@ impl Server {
             api_door: Some(api_door),
             withdrawals,
             announced: Vec::new(),
+            heard,
             onslaughts,
             oddities,
             checkpoints,
@@ -374,11 +407,36 @@ impl Server {
         &self.course.calendar
     }
 
-    fn publisher(&self, team: &Team) -> Result<Box<dyn Publisher>, StreamError> {
+    fn publisher(&self, team: &Team) -> Result<ArchivePublisher, StreamError> {
         let topic = TopicName::new(&team.topic())?;
-        let publisher = self
-            .archive
-            .publisher(&topic, WriteOptions::default(), self.clock)?;
+        self.archive
+            .publisher(&topic, WriteOptions::default(), self.clock)
+    }
+
+    /// Opens a team's stream to be written, not before what the store has counted of it, and says what of it is lost.
+    fn open_stream(&self, team: &Team, stored: u64, log: Log<'_>) -> Result<Box<dyn Publisher>, ServeError> {
+        let mut publisher = self.publisher(team)?;
+        for lost in publisher.lost() {
+            log(
+                "lines lost",
+                json!({"team": team.name, "from": lost.start, "until": lost.end, "why": "bytes of the newest segment are damaged"}),
+            );
+        }
+        let next = publisher.next_seq();
+        if next == 0 && stored > 0 {
+            return Err(ServeError::NoStream {
+                team: team.name.clone(),
+                stored,
+                place: self.archive.dir().to_owned(),
+            });
+        }
+        if next < stored {
+            log(
+                "lines lost",
+                json!({"team": team.name, "from": next, "until": stored, "why": "the store knows them, and the stream ends before them: a disk has lost them, or an older copy was restored. Their numbers are not used again"}),
+            );
+            publisher.skip_to(stored)?;
+        }
         Ok(Box::new(publisher))
     }
 
@@ -447,7 +505,19 @@ impl Server {
         let mut books = Books::new(self.spec.store.clone(), Arc::clone(&self.unreadable));
         let mut lives = Vec::new();
         for place in 0..self.teams.len() {
-            lives.push(self.life(place, wanted, &setup, &stage, (&mut hours, &mut books), log)?);
+            let life = self.life(
+                place,
+                wanted,
+                (&setup, &stage),
+                (&mut hours, &mut books),
+                stop,
+                log,
+            )?;
+            match life {
+                Some(life) => lives.push(life),
+                // The next start makes what is not saved again from the streams.
+                None => return Ok(()),
+            }
         }
         // A team that is new, or begins anew, was not there when the others stopped.
         let reached = reached(&lives, &left).map_or(wanted, SimTime::from_seconds);
@@ -481,10 +551,27 @@ impl Server {
         let shelf = Shelf::start(books, self.clock);
         self.shelf =
             Some(shelf.map_err(|error| ServeError::System("no thread to be had".to_owned(), error))?);
+        let mut carried = Vec::new();
+        for Carried { topic, to } in &self.spec.carried {
+            let life = self
+                .teams
+                .iter()
+                .zip(&lives)
+                .find(|(team, _)| team.topic() == topic.as_str());
+            if let Some((_, life)) = life {
+                carried.push((
+                    Carried {
+                        topic: topic.clone(),
+                        to: to.clone(),
+                    },
+                    life.kept(),
+                ));
+            }
+        }
         // Now every topic is there.
         self.relay = Some(
             // Held until the first look at the calendar.
-            Relay::start(&self.archive, &self.spec.carried, true, self.clock)
+            Relay::start(&self.archive, &carried, true, self.clock)
                 .map_err(|error| ServeError::System("no thread to be had".to_owned(), error))?,
         );
         log(
@@ -520,18 +607,33 @@ impl Server {
         }
     }
 
-    /// Opens one team's stream and brings its viewers to where it ends.
+    /// Hands on what is to be saved before the company opens; false when it is to stop and the store has not taken it.
+    fn save_past(&self, save: Save, stop: &AtomicBool) -> bool {
+        let mut order = Order::Save(Box::new(save));
+        while let Err(refused) = self.keeper.order(order) {
+            if stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            order = refused;
+            self.clock.sleep(TICK);
+        }
+        true
+    }
+
+    /// Opens one team's stream and brings its viewers to where it ends; none when the server is to stop before that.
     fn life<'s>(
         &mut self,
         place: usize,
         wanted: SimTime,
-        setup: &Setup,
-        stage: &dyn Fn(&Setup) -> Stage<'s>,
+        (setup, stage): (&Setup, &dyn Fn(&Setup) -> Stage<'s>),
         (hours, books): (&mut Hours, &mut Books),
+        stop: &AtomicBool,
         log: Log<'_>,
-    ) -> Result<TeamLife, ServeError> {
+    ) -> Result<Option<TeamLife>, ServeError> {
         let team = self.teams[place].clone();
-        let publisher = self.publisher(&team)?;
+        let saved = self.checkpoints[place].as_ref().map_or(0, |saved| saved.seq);
+        let stored = self.counted[place].max(saved);
+        let publisher = self.open_stream(&team, stored, log)?;
         let server = team.address.clone().unwrap_or_default();
         let mut life = TeamLife::new(team.number, &team.name, &server, wanted.seconds(), publisher);
         life.view.token = team.token(&self.course.key);
@@ -539,9 +641,9 @@ impl Server {
         let counted = self.counted[place];
         let Some(checkpoint) = self.checkpoints[place].take() else {
             let mut reader = self.archive.reader(&topic, self.clock)?;
-            life.count_past(counted, (&mut reader, books), &stage(setup))
-                .map_err(halted)?;
-            return Ok(life);
+            let mut save = |save| self.save_past(save, stop);
+            let done = life.count_past(counted, (&mut reader, books), &stage(setup), &mut save);
+            return counted_past(done, life);
         };
         let before: Setup = serde_json::from_str(&checkpoint.setup).unwrap_or_else(|_| setup.clone());
         if before.world != setup.world {
@@ -570,21 +672,27 @@ impl Server {
                 "resumed apart",
                 json!({"team": team.name, "seq": seq, "why": "the stream has a line that these viewers would not have told: another version, world or course file"}),
             ),
+            Ok(Resumed::Behind { events }) => log(
+                "resumed apart",
+                json!({"team": team.name, "seq": events.start, "why": "lines of the stream are lost, and with them what these viewers have heard"}),
+            ),
             Err(Halt::Store(error)) => return Err(error.into()),
+            Err(Halt::Stopped) => return Ok(None),
             Err(Halt::Stream(error)) => {
                 log("begun anew", json!({"team": team.name, "why": error.to_string()}));
                 let publisher = {
                     // The first one holds the stream's lock.
                     drop(life);
-                    self.publisher(&team)?
+                    self.open_stream(&team, stored, log)?
                 };
                 life = TeamLife::new(team.number, &team.name, &server, wanted.seconds(), publisher);
                 life.view.token = team.token(&self.course.key);
-                life.count_past(counted, (&mut reader, books), &stage(setup))
-                    .map_err(halted)?;
+                let mut save = |save| self.save_past(save, stop);
+                let done = life.count_past(counted, (&mut reader, books), &stage(setup), &mut save);
+                return counted_past(done, life);
             }
         }
-        Ok(life)
+        Ok(Some(life))
     }
 
     /// Plays all teams to a second without telling what happens until then. It is saved on the way: who has changed and is in no
@@ -697,6 +805,9 @@ impl Server {
                         let team = &life.view.name;
                         let heard = came.page.is_some();
                         log("team told", json!({"team": team, "path": path, "heard": heard}));
+                        if heard {
+                            self.note_heard(&running, came.question.team, &path, now);
+                        }
                     }
                     What::Page(_) => {
                         if let Some(model) = came.page.as_deref().and_then(board::model_of) {
@@ -757,7 +868,7 @@ impl Server {
                     if life.give_up()
                         && let Ok(publisher) = self.publisher(&self.teams[place])
                     {
-                        life.reopen(publisher);
+                        life.reopen(Box::new(publisher));
                     }
                 }
             }
@@ -891,7 +1002,7 @@ impl Server {
             match self.withdrawals.get(place) {
                 Some(movie) => present.push(Withdrawn {
                     movie: movie.clone(),
-                    since: shown(planned.from),
+                    since: utc(self.calendar().to_utc(planned.from)),
                 }),
                 None if asks_again => {
                     drop(self.keeper.order(Order::Withdraw(planned.played(None), now)));
@@ -904,8 +1015,19 @@ impl Server {
         }
         for one in present.iter().filter(|one| !self.announced.contains(one)) {
             log("withdrawn", json!({"movie": one.movie, "since": one.since}));
+        }
+        for place in running {
+            let (planned, Some(movie)) = (&self.planned[*place], self.withdrawals.get(place)) else {
+                continue;
+            };
+            if self.announced.iter().any(|one| one.movie == *movie) {
+                continue;
+            }
             for (place, team) in self.teams.iter().enumerate() {
-                if let Some(path) = team.takedown_of(&one.movie) {
+                // Who has heard of it before a restart is not called again.
+                if let Some(path) = team.takedown_of(movie)
+                    && !self.heard.contains(&heard_of(planned, team, &path))
+                {
                     let what = What::Tell(path);
                     self.asker.ask(Question { team: place, what });
                 }
@@ -913,6 +1035,20 @@ impl Server {
         }
         self.company.set_withdrawn(present.clone());
         self.announced = present;
+    }
+
+    /// Notes that a team has heard of what is withdrawn.
+    fn note_heard(&mut self, running: &[usize], team: usize, path: &str, now: SimTime) {
+        let team = &self.teams[team];
+        for place in running {
+            let movie = self.withdrawals.get(place);
+            if movie.and_then(|movie| team.takedown_of(movie)).as_deref() == Some(path) {
+                let note = heard_of(&self.planned[*place], team, path);
+                // What cannot be noted now is told again after a restart.
+                drop(self.keeper.order(Order::Note(note.clone(), shown(now))));
+                self.heard.insert(note);
+            }
+        }
     }
 
     /// Sends what no client should, as often as the incidents that run say; what comes of it counts for nobody.
@@ -1064,6 +1200,21 @@ fn withdrawals(planned: &[Planned], played: &[Played], world: &World) -> BTreeMa
     known
 }
 
+/// Names the note that a team has heard of a withdrawal.
+fn heard_of(planned: &Planned, team: &Team, path: &str) -> String {
+    format!(
+        "{} of {} is heard by {}: {path}",
+        planned.name,
+        planned.from.seconds(),
+        team.number
+    )
+}
+
+/// Writes a moment as everybody reads it.
+fn utc(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 /// Returns the teams that the store knows by another number, with that number and their own.
 fn moved(known: &[(u32, String)], teams: &[(u32, String)]) -> Vec<(String, u32, u32)> {
     let of = |(now, name): &(u32, String)| {
@@ -1087,10 +1238,13 @@ fn reached(lives: &[TeamLife], left: &[Option<i64>]) -> Option<i64> {
     lives.iter().zip(left).filter_map(of).max()
 }
 
-fn halted(halt: Halt) -> ServeError {
-    match halt {
-        Halt::Stream(error) => error.into(),
-        Halt::Store(error) => error.into(),
+/// Returns a team whose stream is counted; none where the server is to stop before that.
+fn counted_past(done: Result<(), Halt>, life: TeamLife) -> Result<Option<TeamLife>, ServeError> {
+    match done {
+        Ok(()) => Ok(Some(life)),
+        Err(Halt::Stopped) => Ok(None),
+        Err(Halt::Stream(error)) => Err(error.into()),
+        Err(Halt::Store(error)) => Err(error.into()),
     }
 }
 

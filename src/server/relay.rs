@@ -4,7 +4,7 @@
 //! it, so that a killed server and a broker that was away cost time alone.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,6 +18,8 @@ const WAIT: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(2);
 /// The events that may be on their way before the broker has to have taken them.
 const MOST_ON_THE_WAY: u64 = 10_000;
+/// How long one event that is there is waited for.
+const EVENT_TIME: Duration = Duration::from_secs(10);
 /// How long a broker may take nothing of what is on its way before the pages say so.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -29,6 +31,8 @@ pub(super) struct RelayView {
     pub(super) carried: Option<u64>,
     /// Events of the archive that the broker has not taken.
     pub(super) behind: u64,
+    /// Events that the archive has lost, and the broker did not get either.
+    pub(super) lost: u64,
     /// Whether what is new is held back on purpose.
     pub(super) held: bool,
     /// Why nothing is carried at the moment.
@@ -55,9 +59,11 @@ pub(super) struct Relay {
 }
 
 impl Relay {
+    /// Starts a carrier for each topic, with the number below which its events survive a loss of power: what a broker has, the
+    /// archive has for certain.
     pub(super) fn start(
         archive: &Archive,
-        carried: &[Carried],
+        carried: &[(Carried, Arc<AtomicU64>)],
         is_held: bool,
         clock: Clock,
     ) -> std::io::Result<Self> {
@@ -67,7 +73,7 @@ impl Relay {
             views: Vec::new(),
             threads: Vec::new(),
         };
-        for Carried { topic, to } in carried {
+        for (Carried { topic, to }, kept) in carried {
             let view = Arc::new(Mutex::new(RelayView {
                 topic: topic.to_string(),
                 ..RelayView::default()
@@ -79,6 +85,7 @@ impl Relay {
                 clock,
                 ending: Arc::clone(&relay.ending),
                 held: Arc::clone(&relay.held),
+                kept: Arc::clone(kept),
                 view: Arc::clone(&view),
             };
             relay.views.push(view);
@@ -121,6 +128,7 @@ struct Carrier {
     clock: Clock,
     ending: Arc<AtomicBool>,
     held: Arc<AtomicBool>,
+    kept: Arc<AtomicU64>,
     view: Arc<Mutex<RelayView>>,
 }
 
@@ -151,9 +159,11 @@ impl Carrier {
         let there = reader.bounds()?;
         let mut publisher = self.to.publisher(there.start, self.clock)?;
         fits(&self.topic, publisher.next_seq(), &there)?;
+        let mut taken = Taken::new(publisher.next_seq(), self.clock.elapsed());
+        self.tell(publisher.as_ref(), &mut reader, &mut taken)?;
+        self.agrees(&mut reader, publisher.next_seq())?;
         reader.seek(At::Seq(publisher.next_seq()))?;
         let mut page = Page::default();
-        let mut taken = Taken::new(publisher.next_seq(), self.clock.elapsed());
         loop {
             self.tell(publisher.as_ref(), &mut reader, &mut taken)?;
             let is_held = self.held.load(Ordering::Relaxed);
@@ -165,10 +175,16 @@ impl Carrier {
                 self.clock.sleep(WAIT);
                 continue;
             }
-            let Some(count) = self.insist(|| reader.read(&mut page, WAIT))? else {
+            let Some(count) = self.read(&mut reader, &mut page, publisher.as_mut())? else {
                 return Ok(());
             };
-            for entry in page.entries().take(count) {
+            for entry in page.entries() {
+                if entry.seq != publisher.next_seq() {
+                    let (seq, next) = (entry.seq, publisher.next_seq());
+                    return Err(StreamError::Broken(format!(
+                        "event {next} is due, and {seq} is what comes"
+                    )));
+                }
                 if self
                     .insist(|| publisher.publish(entry.stamp_ms, entry.line))?
                     .is_none()
@@ -183,6 +199,68 @@ impl Carrier {
             if count == 0 && self.ends() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Reads what is next and survives a loss of power, waiting for it for a while; none when the relay ends first.
+    ///
+    /// What the archive has lost is passed, here and there: its numbers are not used, and the pages tell how many they are.
+    fn read(
+        &self,
+        reader: &mut dyn Reader,
+        page: &mut Page,
+        publisher: &mut dyn Publisher,
+    ) -> Result<Option<usize>, StreamError> {
+        let kept = self.kept.load(Ordering::Relaxed);
+        page.clear();
+        if reader.position() >= kept {
+            if !self.ends() {
+                self.clock.sleep(WAIT);
+            }
+            return Ok(Some(0));
+        }
+        let done = self.insist(|| match reader.read(page, WAIT) {
+            Err(error) => {
+                let end = reader.bounds()?.end;
+                let Some(lost) = error.lost().filter(|lost| lost.end <= end) else {
+                    return Err(error);
+                };
+                publisher.skip_to(lost.end)?;
+                reader.seek(At::Seq(lost.end))?;
+                locked(&self.view).lost += lost.end - lost.start;
+                page.clear();
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        })?;
+        if done.is_none() {
+            return Ok(None);
+        }
+        let carried = page.entries().filter(|entry| entry.seq < kept).count();
+        if carried < page.len() {
+            page.truncate(carried);
+            reader.seek(At::Seq(kept))?;
+        }
+        Ok(Some(carried))
+    }
+
+    /// Compares the last event that the broker has with the archive's of the same number: after a restore they may be of
+    /// different histories.
+    fn agrees(&self, reader: &mut dyn Reader, next: u64) -> Result<(), StreamError> {
+        let Some(last) = next
+            .checked_sub(1)
+            .filter(|last| *last >= reader.bounds().map_or(0, |there| there.start))
+        else {
+            return Ok(());
+        };
+        let mut there = self.to.reader(self.clock)?;
+        let (ours, theirs) = (event(reader, last)?, event(there.as_mut(), last)?);
+        match (ours, theirs) {
+            (Some(ours), Some(theirs)) if ours != theirs => Err(StreamError::Unavailable(format!(
+                "event {last} of `{}` is another there than in the archive: one of them was restored from an older copy, or is of another server",
+                self.topic
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -252,6 +330,18 @@ impl Taken {
     }
 }
 
+/// Returns one event of a topic; none where it is lost.
+fn event(reader: &mut dyn Reader, seq: u64) -> Result<Option<Vec<u8>>, StreamError> {
+    reader.seek(At::Seq(seq))?;
+    let mut page = Page::default();
+    match reader.read(&mut page, EVENT_TIME) {
+        Err(error) if error.lost().is_some() => return Ok(None),
+        other => other?,
+    };
+    let found = page.entries().find(|entry| entry.seq == seq);
+    Ok(found.map(|entry| entry.line.to_vec()))
+}
+
 /// A broker that has what the archive has not is that of another archive, and nothing may be mixed into it.
 fn fits(topic: &TopicName, next: u64, there: &Range<u64>) -> Result<(), StreamError> {
     if there.start <= next && next <= there.end {
@@ -303,6 +393,10 @@ mod tests {
         }
 
         fn start(&self) -> Relay {
+            self.start_below(&Arc::new(AtomicU64::new(u64::MAX)))
+        }
+
+        fn start_below(&self, kept: &Arc<AtomicU64>) -> Relay {
             let to = Place::Archive {
                 archive: self.to.clone(),
                 topic: self.topic.clone(),
@@ -311,7 +405,7 @@ mod tests {
                 topic: self.topic.clone(),
                 to,
             };
-            Relay::start(&self.from, &[carried], false, self.clock).unwrap()
+            Relay::start(&self.from, &[(carried, Arc::clone(kept))], false, self.clock).unwrap()
         }
 
         fn until(&self, relay: &Relay, what: &str, is: impl Fn(&RelayView) -> bool) {
@@ -327,7 +421,12 @@ mod tests {
         }
 
         fn carried(&self) -> Vec<(u64, i64, String)> {
+            self.carried_from(0)
+        }
+
+        fn carried_from(&self, seq: u64) -> Vec<(u64, i64, String)> {
             let mut reader = self.to.reader(&self.topic, self.clock).unwrap();
+            reader.seek(At::Seq(seq)).unwrap();
             let (mut page, mut all) = (Page::default(), Vec::new());
             while reader.read(&mut page, Duration::ZERO).unwrap() > 0 {
                 all.extend(page.entries().map(|entry| {
@@ -408,6 +507,65 @@ mod tests {
         ] {
             assert_eq!(taken.silence(acked, next, s(now)), s(silence), "at {now}");
         }
+    }
+
+    #[test]
+    fn what_the_archive_has_lost_is_passed_and_counted_and_what_is_behind_it_is_carried() {
+        let ground = Ground::new();
+        ground.write(&ground.from, 0..10);
+        let mut publisher = ground
+            .from
+            .publisher(&ground.topic, WriteOptions::default(), ground.clock)
+            .unwrap();
+        publisher.skip_to(30).unwrap();
+        drop(publisher);
+        let relay = ground.start();
+        ground.until(&relay, "what is there", |view| {
+            view.carried == Some(30) && view.lost == 20
+        });
+        ground.write(&ground.from, 30..35);
+        ground.until(&relay, "all", |view| {
+            view.carried == Some(35) && view.behind == 0 && view.lost == 20 && view.fault.is_none()
+        });
+        drop(relay);
+        let numbers: Vec<u64> = ground.carried_from(30).iter().map(|(seq, ..)| *seq).collect();
+        assert_eq!(numbers, [30, 31, 32, 33, 34]);
+    }
+
+    #[test]
+    fn what_a_loss_of_power_may_take_is_not_carried() {
+        let ground = Ground::new();
+        ground.write(&ground.from, 0..10);
+        let kept = Arc::new(AtomicU64::new(4));
+        let relay = ground.start_below(&kept);
+        ground.until(&relay, "what is kept", |view| view.carried == Some(4));
+        assert_eq!(ground.carried().len(), 4);
+        kept.store(10, Ordering::Relaxed);
+        ground.until(&relay, "all", |view| view.carried == Some(10) && view.behind == 0);
+    }
+
+    #[test]
+    fn nothing_is_carried_behind_another_history() {
+        let ground = Ground::new();
+        ground.write(&ground.from, 0..10);
+        let mut publisher = ground
+            .to
+            .publisher(&ground.topic, WriteOptions::default(), ground.clock)
+            .unwrap();
+        for line in 0..8 {
+            publisher
+                .publish(line, format!("restored {line}").as_bytes())
+                .unwrap();
+        }
+        drop(publisher);
+        let relay = ground.start();
+        ground.until(&relay, "a fault", |view| {
+            view.fault
+                .as_ref()
+                .is_some_and(|fault| fault.contains("event 7 of `movielog1` is another there"))
+        });
+        drop(relay);
+        assert_eq!(ground.carried().len(), 8);
     }
 
     #[test]

@@ -6,6 +6,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -32,6 +35,8 @@ const MOST_SECONDS: i64 = 20_000;
 const MOST_PENDING: usize = 100_000;
 /// Requests that are not saved yet, before the team's viewers are held.
 const MOST_UNSAVED: usize = 200_000;
+/// Requests of a stream's past that are saved at once.
+const MOST_PAST: usize = 5_000;
 /// The seconds for which people are woken at once, at least, and how many of the clock's they are.
 const WINDOW_S: f64 = 60.0;
 const WINDOW_WALL_S: f64 = 2.0;
@@ -85,6 +90,8 @@ pub(super) enum Halt {
     Stream(StreamError),
     /// The store does not give the people.
     Store(StoreError),
+    /// The server is to stop, and the store has not taken what it must have first.
+    Stopped,
 }
 
 impl From<StreamError> for Halt {
@@ -108,11 +115,13 @@ pub(super) struct TeamLife {
     publisher: Box<dyn Publisher>,
     /// Lines that the stream has not taken yet.
     pending: VecDeque<Vec<u8>>,
-    /// Lines that it has taken and not acknowledged.
+    /// Lines that it has taken, and that a loss of power may take back.
     unacked: VecDeque<(u64, Vec<u8>)>,
     answers: Vec<Answer>,
     unsaved: Save,
     counted: u64,
+    /// Below it every line of the stream survives a loss of power: what goes elsewhere is taken from there.
+    kept: Arc<AtomicU64>,
     people_anew: bool,
     /// Everybody is awake who sits down before this second.
     awake_until: i64,
@@ -141,6 +150,11 @@ pub(super) enum Resumed {
         /// The number of the line.
         seq: u64,
     },
+    /// The stream has lost lines since the checkpoint: they go on from it behind them.
+    Behind {
+        /// The first of the lines.
+        events: Range<u64>,
+    },
 }
 
 impl TeamLife {
@@ -167,6 +181,7 @@ impl TeamLife {
                 ..Save::default()
             },
             counted,
+            kept: Arc::new(AtomicU64::new(counted)),
             people_anew: true,
             awake_until: second,
             asked_until: None,
@@ -181,6 +196,11 @@ impl TeamLife {
     /// Tells whether these viewers begin anew, and go on from nothing that was saved.
     pub(super) fn is_anew(&self) -> bool {
         self.people_anew
+    }
+
+    /// Returns the number below which every line of the stream survives a loss of power, as it is from now on.
+    pub(super) fn kept(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.kept)
     }
 
     /// Begins at a second, not before the one that it would have begun at.
@@ -224,6 +244,8 @@ impl TeamLife {
                 self.count(seq, record);
             }
         }
+        // What was lost before the checkpoint is in it.
+        past.lost.retain(|lost| lost.end > checkpoint.seq);
         let resumed = self.play_again(&mut past, counted, (reader, sleepers), stage, hours)?;
         self.counted = self.publisher.next_seq();
         Ok(resumed)
@@ -239,7 +261,7 @@ impl TeamLife {
     ) -> Result<Resumed, Halt> {
         let mut compared = 0;
         let mut line = Vec::new();
-        while past.seq().is_some() {
+        while past.seq().is_some() && past.lost.is_empty() {
             let second = self.next_second;
             while let Some((seq, there)) = past.peek() {
                 let record = stage.pen.read(*seq, there);
@@ -264,6 +286,9 @@ impl TeamLife {
                 .flat_map(|told| self.lines(told, second, stage))
                 .collect();
             for (seq, (record, text)) in (first..).zip(lines) {
+                if !past.lost.is_empty() {
+                    break;
+                }
                 line.clear();
                 stage.pen.write(seq, &record, &text, &mut line);
                 match past.peek() {
@@ -280,18 +305,31 @@ impl TeamLife {
                 }
             }
         }
+        // What was heard in the lines that are lost is not known: nothing behind them can be told again.
+        if let Some(events) = past.lost.first().cloned() {
+            self.pass_over(past, counted, (reader, sleepers), stage)?;
+            return Ok(Resumed::Behind { events });
+        }
         Ok(Resumed::Whole { compared })
     }
 
-    /// Counts what the stream has from a number on, for viewers who begin anew behind it.
+    /// Counts what the stream has from a number on, for viewers who begin anew behind it, and hands the requests on to be saved
+    /// as they come: behind a store that is lost there may be a whole term.
     pub(super) fn count_past(
         &mut self,
         counted: u64,
         (reader, sleepers): (&mut dyn Reader, &mut dyn Sleepers),
         stage: &Stage<'_>,
+        save: &mut dyn FnMut(Save) -> bool,
     ) -> Result<(), Halt> {
         let mut past = Past::open(reader, counted)?;
-        self.pass_over(&mut past, counted, (reader, sleepers), stage)
+        while past.seq().is_some() {
+            self.pass(&mut past, MOST_PAST, counted, (reader, sleepers), stage)?;
+            if !self.unsaved.requests.is_empty() && !save(self.take_unsaved(past.last())) {
+                return Err(Halt::Stopped);
+            }
+        }
+        Ok(())
     }
 
     /// Counts the rest of the stream without comparing it, and goes on behind its last moment.
@@ -303,7 +341,21 @@ impl TeamLife {
         stage: &Stage<'_>,
     ) -> Result<(), Halt> {
         self.pending.clear();
-        while let Some((seq, line)) = past.next(reader)? {
+        self.pass(past, usize::MAX, counted, (reader, sleepers), stage)
+    }
+
+    /// Counts lines of the stream until it ends or so many requests are not saved.
+    fn pass(
+        &mut self,
+        past: &mut Past,
+        most: usize,
+        counted: u64,
+        (reader, sleepers): (&mut dyn Reader, &mut dyn Sleepers),
+        stage: &Stage<'_>,
+    ) -> Result<(), Halt> {
+        while self.unsaved.requests.len() < most
+            && let Some((seq, line)) = past.next(reader)?
+        {
             let Some(record) = stage.pen.read(seq, &line) else {
                 continue;
             };
@@ -631,12 +683,14 @@ impl TeamLife {
         self.acknowledge();
     }
 
+    /// Notes how far the stream has the lines for certain: what the store knows of it, and Kafka, no loss of power takes back.
     fn acknowledge(&mut self) {
-        let acked = self.publisher.acked();
-        while self.unacked.front().is_some_and(|(seq, _)| *seq < acked) {
+        let kept = self.publisher.kept();
+        while self.unacked.front().is_some_and(|(seq, _)| *seq < kept) {
             self.unacked.pop_front();
         }
-        self.counted = acked;
+        self.counted = kept;
+        self.kept.store(kept, Ordering::Relaxed);
     }
 
     fn fail(&mut self, error: &StreamError) {
@@ -647,7 +701,7 @@ impl TeamLife {
     /// Gives up the publisher when it cannot go on, so that it can be opened again; tells whether it did.
     pub(super) fn give_up(&mut self) -> bool {
         if self.broken {
-            let (next, acked) = (self.publisher.next_seq(), self.publisher.acked());
+            let (next, acked) = (self.publisher.next_seq(), self.publisher.kept());
             self.publisher = Box::new(Gone { next, acked });
         }
         self.broken
@@ -677,20 +731,24 @@ impl TeamLife {
         } else {
             None
         };
-        let kept = self
-            .unsaved
-            .requests
-            .partition_point(|(seq, _)| *seq < self.counted);
-        let later = self.unsaved.requests.split_off(kept);
+        let mut save = self.take_unsaved(self.counted);
+        save.checkpoint = checkpoint;
+        Ok(save)
+    }
+
+    /// Takes what is not saved of the lines below a number.
+    fn take_unsaved(&mut self, counted: u64) -> Save {
+        let below = self.unsaved.requests.partition_point(|(seq, _)| *seq < counted);
+        let later = self.unsaved.requests.split_off(below);
         let rest = Save {
             team: self.number,
             requests: later,
             ..Save::default()
         };
-        let mut save = std::mem::replace(&mut self.unsaved, rest);
-        save.counted = self.counted;
-        save.checkpoint = checkpoint;
-        Ok(save)
+        Save {
+            counted,
+            ..std::mem::replace(&mut self.unsaved, rest)
+        }
     }
 
     fn checkpoint(&mut self, setup: &Setup) -> Checkpoint {
@@ -755,12 +813,18 @@ impl Publisher for Gone {
     fn acked(&self) -> u64 {
         self.acked
     }
+
+    fn skip_to(&mut self, _: u64) -> Result<(), StreamError> {
+        Err(StreamError::Broken("it is being opened again".to_owned()))
+    }
 }
 
 /// The part of a stream that is there already, one line after the other.
 struct Past {
     page: VecDeque<(u64, Vec<u8>)>,
     last: u64,
+    /// The events before the next line that cannot be read any more and were passed.
+    lost: Vec<Range<u64>>,
 }
 
 impl Past {
@@ -769,6 +833,7 @@ impl Past {
         let mut past = Self {
             page: VecDeque::new(),
             last: from,
+            lost: Vec::new(),
         };
         past.fill(reader)?;
         Ok(past)
@@ -776,7 +841,16 @@ impl Past {
 
     fn fill(&mut self, reader: &mut dyn Reader) -> Result<(), StreamError> {
         let mut page = Page::default();
-        reader.read(&mut page, Duration::ZERO)?;
+        while let Err(error) = reader.read(&mut page, Duration::ZERO) {
+            let end = reader.bounds()?.end;
+            match error.lost().filter(|lost| lost.end <= end) {
+                Some(lost) => {
+                    reader.seek(At::Seq(lost.end))?;
+                    self.lost.push(lost);
+                }
+                None => return Err(error),
+            }
+        }
         self.page
             .extend(page.entries().map(|entry| (entry.seq, entry.line.to_vec())));
         Ok(())

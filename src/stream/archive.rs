@@ -163,6 +163,8 @@ pub struct ArchivePublisher {
     synced: u64,
     synced_ns: u64,
     broken: Option<String>,
+    /// The events of the newest segment that are lost in damaged bytes.
+    lost: Vec<Range<u64>>,
 }
 
 impl ArchivePublisher {
@@ -171,9 +173,11 @@ impl ArchivePublisher {
         let lock = Lock::take(&dir.join(LOCK))?;
         let found = tidy(dir)?;
         let packer = Packer::start(dir).map_err(|error| io_error(dir, error))?;
+        let mut lost = Vec::new();
         let (base, file, length, next) = match found.last() {
             Some(last) if !last.packed => {
                 let (file, map) = open_plain(dir, last.base)?;
+                lost.extend(map.holes.iter().map(|hole| hole.events.clone()));
                 (last.base, file, map.length, map.end)
             }
             Some(last) => {
@@ -209,7 +213,13 @@ impl ArchivePublisher {
             synced: next,
             synced_ns: clock.elapsed_ns(),
             broken: None,
+            lost,
         })
+    }
+
+    /// Returns the events of the newest segment that were lost in damaged bytes before it was opened.
+    pub fn lost(&self) -> &[Range<u64>] {
+        &self.lost
     }
 
     /// Returns why closed segments could not be packed the last time; they are tried again.
@@ -239,7 +249,7 @@ impl ArchivePublisher {
             return Ok(());
         }
         if self.length >= self.options.segment_bytes {
-            self.rotate()?;
+            self.rotate(self.acked)?;
         }
         self.batch.clear();
         self.builder.finish(false, &mut self.batch);
@@ -276,8 +286,8 @@ impl ArchivePublisher {
         Ok(())
     }
 
-    /// Closes the newest segment and begins one behind it.
-    fn rotate(&mut self) -> Result<(), StreamError> {
+    /// Closes the newest segment and begins one with an event behind it.
+    fn rotate(&mut self, next: u64) -> Result<(), StreamError> {
         if self.torn {
             self.file
                 .set_len(self.length)
@@ -285,9 +295,13 @@ impl ArchivePublisher {
             self.torn = false;
         }
         self.sync_data()?;
-        self.file = create(&self.dir, self.acked)?;
-        let closed = std::mem::replace(&mut self.base, self.acked);
-        self.length = 0;
+        self.file = create(&self.dir, next)?;
+        let closed = std::mem::replace(&mut self.base, next);
+        let was_empty = std::mem::take(&mut self.length) == 0;
+        if was_empty {
+            let path = segment::path(&self.dir, closed, PLAIN);
+            return fs::remove_file(&path).map_err(|error| io_error(&path, error));
+        }
         self.packer.order(closed);
         self.forget_oldest()
     }
@@ -355,9 +369,25 @@ impl Publisher for ArchivePublisher {
         }
     }
 
+    fn kept(&self) -> u64 {
+        self.synced
+    }
+
     fn sync(&mut self) -> Result<(), StreamError> {
         self.write()?;
         self.sync_data()
+    }
+
+    fn skip_to(&mut self, seq: u64) -> Result<(), StreamError> {
+        if seq <= self.next_seq() {
+            return Ok(());
+        }
+        self.write()?;
+        self.rotate(seq)?;
+        self.builder.begin(seq);
+        self.acked = seq;
+        self.synced = seq;
+        Ok(())
     }
 }
 
@@ -398,7 +428,7 @@ fn create(dir: &Path, base: u64) -> Result<File, StreamError> {
     Ok(file)
 }
 
-/// Opens the newest segment, and takes away what stands behind its last whole batch.
+/// Opens the newest segment, and takes away what stands behind its last whole batch; damage between whole batches stays.
 ///
 /// A batch that was cut is what a killed writer leaves, and nobody was told that it was written. Anything else is put
 /// aside beside the segment, for people to look at.
@@ -414,6 +444,8 @@ fn open_plain(dir: &Path, base: u64) -> Result<(File, Map), StreamError> {
     let mut map = Map::new(base);
     let scanned = segment::scan(&mut file, &mut map, length, true).map_err(fault)?;
     if scanned == Scanned::Whole {
+        // What a killed process has left may not be on the disk yet.
+        file.sync_all().map_err(fault)?;
         return Ok((file, map));
     }
     if let Scanned::Bad(_) = scanned {

@@ -1,6 +1,7 @@
 //! A batch of events in the form that Kafka has on the wire and on its disks (version 2), so that the log is served as it lies.
 
 use std::io::{Read, Write};
+use std::ops::Range;
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -14,6 +15,10 @@ pub(super) const HEADER: usize = 61;
 const BEFORE_LENGTH: usize = 12;
 /// Where the checked part begins: everything after the checksum.
 const CHECKED_FROM: usize = 21;
+/// Where a header names a producer, its epoch and its sequence: ours has none, -1 each.
+const PRODUCER: Range<usize> = 43..57;
+/// The most events that a byte of a file can hold: a record has seven bytes at least, and gzip packs a thousand into one.
+pub(super) const MOST_PER_BYTE: u64 = 150;
 /// The bytes of records after which a batch is written: large enough that headers cost nothing, small enough for every
 /// consumer's default limits.
 pub(super) const BATCH_BYTES: usize = 256 << 10;
@@ -41,6 +46,13 @@ pub(super) struct Header {
     first_ms: i64,
     checksum: u32,
     packed: bool,
+}
+
+/// Tells whether a header of ours may begin here: it names no producer, in bytes that no text has.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    bytes
+        .get(PRODUCER)
+        .is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0xff))
 }
 
 impl Header {

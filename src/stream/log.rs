@@ -139,6 +139,14 @@ impl TopicLog {
         let next_base = self.segments.get(place + 1).map(|segment| segment.base);
         let open = self.opened(place)?;
         let Some(first) = open.map.place(from) else {
+            if let Some(hole) = open.map.hole(from) {
+                return Err(StreamError::Corrupt {
+                    path,
+                    at: hole.bytes.start,
+                    what: hole.what,
+                    lost: from..hole.events.end,
+                });
+            }
             let end = open.map.end;
             let what = match (open.bad, next_base) {
                 (None, None) => return Ok(from),
@@ -154,7 +162,7 @@ impl TopicLog {
         };
         let begin = open.map.slots[first].at;
         let mut last = first;
-        while last + 1 < open.map.slots.len() && open.map.end_of(last + 1) - begin <= max_bytes as u64 {
+        while open.map.is_followed(last) && open.map.end_of(last + 1) - begin <= max_bytes as u64 {
             last += 1;
         }
         let length = (open.map.end_of(last) - begin) as usize;

@@ -141,6 +141,18 @@ pub trait Publisher: Send {
     /// Returns the number below which every event has been taken by the back end; it never goes back.
     fn acked(&self) -> u64;
 
+    /// Returns the number below which every event survives a loss of power, as far as the back end can promise.
+    fn kept(&self) -> u64 {
+        self.acked()
+    }
+
+    /// Goes on with a later number, because the events before it are lost: readers are told so, and no number is given twice.
+    /// A number that is not later changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Publisher::flush`].
+    fn skip_to(&mut self, seq: u64) -> Result<(), StreamError>;
+
     /// As [`Publisher::flush`], and what was published survives a loss of power as well, as far as the back end can promise.
     ///
     /// # Errors
@@ -221,6 +233,13 @@ pub enum StreamError {
         /// The events that cannot be read; going to its end passes them.
         lost: Range<u64>,
     },
+    /// Events that were never written to a topic of Kafka, because they were lost before; later ones are there.
+    Missing {
+        /// The topic.
+        topic: String,
+        /// The events that are not there; going to its end passes them.
+        lost: Range<u64>,
+    },
     /// The publisher cannot go on: open it again, and resume at its `next_seq`.
     Broken(String),
 }
@@ -244,9 +263,25 @@ impl fmt::Display for StreamError {
                 lost.start,
                 lost.end.saturating_sub(1)
             ),
+            Self::Missing { topic, lost } => write!(
+                f,
+                "`{topic}` does not have the events {} to {}, and has later ones",
+                lost.start,
+                lost.end.saturating_sub(1)
+            ),
             Self::Broken(why) => write!(f, "the publisher must be opened again: {why}"),
         }
     }
 }
 
 impl std::error::Error for StreamError {}
+
+impl StreamError {
+    /// Returns the events that are lost, if that is what is told; going to their end passes them.
+    pub fn lost(&self) -> Option<Range<u64>> {
+        match self {
+            Self::Corrupt { lost, .. } | Self::Missing { lost, .. } => Some(lost.clone()),
+            _ => None,
+        }
+    }
+}

@@ -72,7 +72,7 @@ impl Page {
     }
 
     /// Takes back what was added behind the first `length` events.
-    pub(super) fn truncate(&mut self, length: usize) {
+    pub(crate) fn truncate(&mut self, length: usize) {
         self.entries.truncate(length);
         self.text
             .truncate(self.entries.last().map_or(0, |place| place.end));

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
@@ -19,6 +20,8 @@ pub(super) const PACKING: &str = "packing";
 const DIGITS: usize = 20;
 /// The largest index that is read: ten times what the largest segment has.
 const MAX_INDEX: u64 = 64 << 20;
+/// The bytes that are looked through at once for a batch behind damage.
+const LOOK_BYTES: u64 = 1 << 20;
 /// What an index begins with.
 const MAGIC: &[u8; 8] = b"reelidx1";
 
@@ -76,10 +79,22 @@ pub(super) struct Slot {
     pub(super) max_ms: i64,
 }
 
+/// Bytes that are no batch, with whole batches behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hole {
+    /// The events that lay there.
+    pub(super) events: Range<u64>,
+    pub(super) bytes: Range<u64>,
+    /// Why they are no batch.
+    pub(super) what: &'static str,
+}
+
 /// Where the batches of a segment lie, and where they end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Map {
     pub(super) slots: Vec<Slot>,
+    /// What is damaged between them, in order; an index has none, as a damaged segment is not packed.
+    pub(super) holes: Vec<Hole>,
     /// The number after that of the last event.
     pub(super) end: u64,
     /// The bytes of all batches.
@@ -90,9 +105,26 @@ impl Map {
     pub(super) fn new(base: u64) -> Self {
         Self {
             slots: Vec::new(),
+            holes: Vec::new(),
             end: base,
             length: 0,
         }
+    }
+
+    /// Passes bytes behind the batches that are none, up to where a batch begins with an event.
+    fn pass(&mut self, until: u64, seq: u64, what: &'static str) {
+        self.holes.push(Hole {
+            events: self.end..seq,
+            bytes: self.length..until,
+            what,
+        });
+        self.end = seq;
+        self.length = until;
+    }
+
+    /// Returns the hole in which an event lay, if it did.
+    pub(super) fn hole(&self, seq: u64) -> Option<&Hole> {
+        self.holes.iter().find(|hole| hole.events.contains(&seq))
     }
 
     /// Adds a batch that stands behind the others.
@@ -109,7 +141,7 @@ impl Map {
 
     /// Returns the place of the batch that holds an event, if any does.
     pub(super) fn place(&self, seq: u64) -> Option<usize> {
-        if seq >= self.end {
+        if seq >= self.end || self.hole(seq).is_some() {
             return None;
         }
         self.slots.partition_point(|slot| slot.base <= seq).checked_sub(1)
@@ -117,12 +149,28 @@ impl Map {
 
     /// Returns the byte after a batch.
     pub(super) fn end_of(&self, place: usize) -> u64 {
-        self.slots.get(place + 1).map_or(self.length, |slot| slot.at)
+        let hole = self.hole_behind(place).map(|hole| hole.bytes.start);
+        hole.unwrap_or_else(|| self.slots.get(place + 1).map_or(self.length, |slot| slot.at))
     }
 
     /// Returns the number after that of a batch's last event.
     pub(super) fn end_seq_of(&self, place: usize) -> u64 {
-        self.slots.get(place + 1).map_or(self.end, |slot| slot.base)
+        let hole = self.hole_behind(place).map(|hole| hole.events.start);
+        hole.unwrap_or_else(|| self.slots.get(place + 1).map_or(self.end, |slot| slot.base))
+    }
+
+    /// Returns the damage between a batch and the next one.
+    fn hole_behind(&self, place: usize) -> Option<&Hole> {
+        let from = self.slots.get(place)?.at;
+        let until = self.slots.get(place + 1).map_or(u64::MAX, |slot| slot.at);
+        self.holes
+            .iter()
+            .find(|hole| from < hole.bytes.start && hole.bytes.start < until)
+    }
+
+    /// Tells whether the batch behind another begins where that ends.
+    pub(super) fn is_followed(&self, place: usize) -> bool {
+        place + 1 < self.slots.len() && self.hole_behind(place).is_none()
     }
 
     /// Prints the index of a packed segment.
@@ -166,7 +214,12 @@ impl Map {
             .windows(2)
             .all(|pair| pair[0].base < pair[1].base && pair[0].at < pair[1].at);
         let whole = first.base == base && first.at == 0 && last.base < end && last.at < length && ordered;
-        whole.then_some(Self { slots, end, length })
+        whole.then_some(Self {
+            slots,
+            holes: Vec::new(),
+            end,
+            length,
+        })
     }
 }
 
@@ -190,13 +243,12 @@ pub(super) fn map_packed(dir: &Path, base: u64, file: &mut File) -> Result<Map, 
         scan(file, &mut map, length, false).map_err(|error| io_error(&path(dir, base, PACKED), error))?;
     match scanned {
         Scanned::Whole => Ok(map),
-        Scanned::Cut => Err(corrupt(dir, &map, "the file is cut")),
-        Scanned::Bad(what) => Err(corrupt(dir, &map, what)),
+        Scanned::Cut => Err(corrupt(dir, base, &map, "the file is cut")),
+        Scanned::Bad(what) => Err(corrupt(dir, base, &map, what)),
     }
 }
 
-fn corrupt(dir: &Path, map: &Map, what: &'static str) -> StreamError {
-    let base = map.slots.first().map_or(map.end, |slot| slot.base);
+fn corrupt(dir: &Path, base: u64, map: &Map, what: &'static str) -> StreamError {
     StreamError::Corrupt {
         path: path(dir, base, PACKED),
         at: map.length,
@@ -216,37 +268,86 @@ pub(super) enum Scanned {
     Bad(&'static str),
 }
 
-/// Adds the batches of a file from where the map ends, up to `length`.
+/// Adds the batches of a file from where the map ends, up to `length`, with the holes between them: damage costs the batches in
+/// which it is, and none behind them.
 ///
 /// With `check`, each batch is read whole and its checksum compared; without, its header alone is believed.
 pub(super) fn scan(file: &mut File, map: &mut Map, length: u64, check: bool) -> io::Result<Scanned> {
     let mut bytes = Vec::new();
     while map.length < length {
-        let left = length - map.length;
-        if left < HEADER as u64 {
-            return Ok(Scanned::Cut);
-        }
-        file.seek(SeekFrom::Start(map.length))?;
-        bytes.resize(HEADER, 0);
-        file.read_exact(&mut bytes)?;
-        let header = match Header::parse(&bytes) {
-            Ok(header) if header.base == map.end => header,
-            Ok(_) => return Ok(Scanned::Bad("a batch does not follow the one before")),
-            Err(what) => return Ok(Scanned::Bad(what)),
-        };
-        if header.length as u64 > left {
-            return Ok(Scanned::Cut);
-        }
-        if check {
-            bytes.resize(header.length, 0);
-            file.read_exact(&mut bytes[HEADER..])?;
-            if let Err(what) = batch::check(&bytes) {
-                return Ok(Scanned::Bad(what));
+        let fault = match read_at(file, map.length, length, check, &mut bytes)? {
+            Ok(header) if header.base == map.end => {
+                map.push(&header);
+                continue;
             }
-        }
-        map.push(&header);
+            Ok(_) => Scanned::Bad("a batch does not follow the one before"),
+            Err(fault) => fault,
+        };
+        let Some((at, seq)) = next_batch(file, map.length + 1..length, map.end)? else {
+            return Ok(fault);
+        };
+        let what = match fault {
+            Scanned::Bad(what) => what,
+            Scanned::Cut | Scanned::Whole => "a batch has another length than it says",
+        };
+        map.pass(at, seq, what);
     }
     Ok(Scanned::Whole)
+}
+
+/// Reads the batch that begins at a byte, or tells why none does.
+fn read_at(
+    file: &mut File,
+    at: u64,
+    length: u64,
+    check: bool,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Result<Header, Scanned>> {
+    let left = length - at;
+    if left < HEADER as u64 {
+        return Ok(Err(Scanned::Cut));
+    }
+    file.seek(SeekFrom::Start(at))?;
+    bytes.resize(HEADER, 0);
+    file.read_exact(bytes)?;
+    let header = match Header::parse(bytes) {
+        Ok(header) if header.length as u64 > left => return Ok(Err(Scanned::Cut)),
+        Ok(header) => header,
+        Err(what) => return Ok(Err(Scanned::Bad(what))),
+    };
+    if check {
+        bytes.resize(header.length, 0);
+        file.read_exact(&mut bytes[HEADER..])?;
+        if let Err(what) = batch::check(bytes) {
+            return Ok(Err(Scanned::Bad(what)));
+        }
+    }
+    Ok(Ok(header))
+}
+
+/// Returns where the first whole batch of a part of a file begins that has no event before `seq`, and its first event.
+///
+/// What a line holds is never taken for one: a header of ours has bytes that no text has.
+fn next_batch(file: &mut File, part: Range<u64>, seq: u64) -> io::Result<Option<(u64, u64)>> {
+    let (mut at, mut window, mut bytes) = (part.start, Vec::new(), Vec::new());
+    while at + HEADER as u64 <= part.end {
+        let most = (part.end - at).min(LOOK_BYTES);
+        file.seek(SeekFrom::Start(at))?;
+        window.resize(most as usize, 0);
+        file.read_exact(&mut window)?;
+        for (offset, header) in window.windows(HEADER).enumerate() {
+            let begins = batch::may_begin(header)
+                && Header::parse(header).is_ok_and(|header| {
+                    let passed = at + offset as u64 + 1 - part.start;
+                    header.base >= seq && header.base - seq <= passed * batch::MOST_PER_BYTE
+                });
+            if begins && let Ok(header) = read_at(file, at + offset as u64, part.end, true, &mut bytes)? {
+                return Ok(Some((at + offset as u64, header.base)));
+            }
+        }
+        at += most - (HEADER as u64 - 1);
+    }
+    Ok(None)
 }
 
 /// Makes what was created, renamed or removed in a folder survive a loss of power.

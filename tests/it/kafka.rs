@@ -184,6 +184,41 @@ fn a_topic_of_real_kafka_is_written_read_and_gone_on_with() {
         (777..1900).collect::<Vec<_>>()
     );
 
+    // What is lost before it comes here leaves a gap, which readers are told of and can pass, in the middle of a block as well.
+    for (topic, partitions) in [("10", 1), ("11", 2)] {
+        settings.partitions = partitions;
+        let gapped = TopicName::of_team(topic).unwrap();
+        let mut publisher = settings.publisher(&gapped, 0, Clock::start()).unwrap();
+        publish(&mut publisher, 700);
+        publisher.skip_to(1_234).unwrap();
+        assert_eq!((publisher.next_seq(), publisher.acked()), (1_234, 1_234));
+        publish(&mut publisher, 2_600);
+        publisher.flush().unwrap();
+        assert_eq!(publisher.acked(), 2_600);
+        let mut reader = settings.reader(&gapped, Clock::start()).unwrap();
+        let (mut page, mut numbers, mut gone) = (Page::default(), Vec::new(), Vec::new());
+        while reader.position() < 2_600 {
+            match reader.read(&mut page, Duration::from_secs(20)) {
+                Ok(count) => {
+                    assert!(count > 0, "silence at {}", reader.position());
+                    numbers.extend(page.entries().map(|entry| entry.seq));
+                }
+                Err(error) => {
+                    let lost = error.lost().unwrap_or_else(|| panic!("{error}"));
+                    reader.seek(At::Seq(lost.end)).unwrap();
+                    gone.push(lost);
+                }
+            }
+        }
+        assert_eq!(
+            gone.iter().map(|lost| lost.end - lost.start).sum::<u64>(),
+            534,
+            "{gone:?}"
+        );
+        assert_eq!((gone[0].start, gone.last().unwrap().end), (700, 1_234));
+        assert_eq!(numbers, (0..700).chain(1_234..2_600).collect::<Vec<_>>());
+    }
+
     if let Some(home) = super::broker::clients() {
         let faults = super::broker::matrix("apache kafka", &home, &node.server, "movielog7");
         assert!(faults.is_empty(), "{}", faults.join("\n"));

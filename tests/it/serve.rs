@@ -571,9 +571,20 @@ mod with_kafka {
         });
         kill(Pid::from_raw(server.0.id() as i32), Signal::SIGTERM).unwrap();
         assert!(server.0.wait().unwrap().success());
+        kafka_has_the_archive(&ground, node.server());
+        let submitted = "2026-09-02T20:00";
+        let kafka = ["--from-log".to_owned(), format!("kafka://{}", node.server())];
+        assert_eq!(
+            ground.grade(submitted, &["--live".to_owned()]),
+            ground.grade(submitted, &kafka)
+        );
+        a_backup_catches_up(&ground, node.server());
+    }
+
+    fn kafka_has_the_archive(ground: &Ground, server: &str) {
         let clock = Clock::start();
         for topic in ["movielog1", "movielog9"] {
-            let settings = KafkaSettings::new(node.server());
+            let settings = KafkaSettings::new(server);
             let mut reader = settings.reader(&TopicName::new(topic).unwrap(), clock).unwrap();
             let end = reader.bounds().unwrap().end;
             let (mut page, mut carried) = (Page::default(), Vec::new());
@@ -586,11 +597,47 @@ mod with_kafka {
             }
             assert_eq!(carried, ground.lines(topic));
         }
-        let submitted = "2026-09-02T20:00";
-        let kafka = ["--from-log".to_owned(), format!("kafka://{}", node.server())];
-        assert_eq!(
-            ground.grade(submitted, &["--live".to_owned()]),
-            ground.grade(submitted, &kafka)
-        );
+    }
+
+    /// An older copy of the state gets from Kafka what it has not, and goes on as if nothing had been.
+    fn a_backup_catches_up(ground: &Ground, server: &str) {
+        let backup = ground.dir.path().join("backup");
+        let copy = |from: &Path, to: &Path| {
+            let copied = Command::new("cp").arg("-a").args([from, to]).status();
+            assert!(copied.unwrap().success());
+        };
+        copy(&ground.state(), &backup);
+        let play = |lines: f64| {
+            let (mut running, pages) = ground.open_with(&["--kafka", server]);
+            wait("it goes on and catches up", || {
+                figure(pages, "reelworld_lines_total{team=\"owls\"}") >= lines
+                    && figure(pages, "reelworld_kafka_behind_lines{topic=\"movielog1\"}") < 2_000.0
+            });
+            kill(Pid::from_raw(running.0.id() as i32), Signal::SIGTERM).unwrap();
+            assert!(running.0.wait().unwrap().success());
+        };
+        play(300.0);
+        let before = ground.lines("movielog1");
+        fs::remove_dir_all(ground.state()).unwrap();
+        copy(&backup, &ground.state());
+        assert!(ground.lines("movielog1").len() + 300 <= before.len());
+        for topic in ["movielog1", "movielog4", "movielog9"] {
+            let replayed = Command::new(env!("CARGO_BIN_EXE_reelworld"))
+                .args(["log", "replay"])
+                .arg(format!("kafka://{server}/{topic}"))
+                .arg("--to")
+                .arg(ground.state().join("streams").join(topic))
+                .output()
+                .unwrap();
+            assert!(
+                replayed.status.success(),
+                "{}",
+                String::from_utf8_lossy(&replayed.stderr)
+            );
+        }
+        assert_eq!(ground.lines("movielog1"), before);
+        play(100.0);
+        assert_eq!(ground.lines("movielog1")[..before.len()], before);
+        kafka_has_the_archive(ground, server);
     }
 }

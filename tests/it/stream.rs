@@ -234,6 +234,185 @@ proptest! {
     }
 }
 
+/// The numbers of events that are lost.
+type Lost = std::ops::Range<u64>;
+
+/// Reads a topic from its beginning and passes what is lost; returns the events and what was lost, and checks that both together
+/// are all events up to the end.
+fn read_past_damage(archive: &Archive) -> (Vec<(u64, i64, String)>, Vec<Lost>) {
+    let mut reader = archive.reader(&topic(), Clock::start()).unwrap();
+    let (mut page, mut all, mut gone) = (Page::default(), Vec::new(), Vec::new());
+    let mut next = reader.bounds().unwrap().start;
+    loop {
+        match reader.read(&mut page, Duration::ZERO) {
+            Ok(0) => break,
+            Ok(_) => {
+                for entry in page.entries() {
+                    assert_eq!(entry.seq, next);
+                    let line = String::from_utf8(entry.line.to_vec()).unwrap();
+                    all.push((entry.seq, entry.stamp_ms, line));
+                    next += 1;
+                }
+            }
+            Err(error) => {
+                let lost = error.lost().unwrap_or_else(|| panic!("{error}"));
+                assert!(lost.start == next && lost.end > next, "{error}");
+                next = lost.end;
+                // Behind the last whole batch nobody knows how much is lost.
+                if next > reader.bounds().unwrap().end {
+                    break;
+                }
+                gone.push(lost);
+                reader.seek(At::Seq(next)).unwrap();
+            }
+        }
+    }
+    (all, gone)
+}
+
+/// Publishes batches of five events that stay in one segment, and returns where the segment's file lies and its batches begin.
+fn one_segment(archive: &Archive, batches: u64) -> (PathBuf, Vec<usize>) {
+    let options = WriteOptions {
+        segment_bytes: 1 << 20,
+        ..SMALL
+    };
+    let mut publisher = archive.publisher(&topic(), options, Clock::start()).unwrap();
+    let mut begins = Vec::new();
+    for _ in 0..batches {
+        let length = files(archive, "log")
+            .first()
+            .map_or(0, |file| fs::metadata(file).unwrap().len());
+        begins.push(length as usize);
+        publish(&mut publisher, 5);
+        publisher.flush().unwrap();
+    }
+    drop(publisher);
+    (files(archive, "log").pop().unwrap(), begins)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_damaged_byte_of_the_newest_segment_costs_its_batch_and_no_number_twice(at: prop::sample::Index, byte: u8) {
+        let (_dir, archive) = archive();
+        let (newest, begins) = one_segment(&archive, 12);
+        let mut bytes = fs::read(&newest).unwrap();
+        let at = at.index(bytes.len());
+        prop_assume!(bytes[at] != byte);
+        bytes[at] = byte;
+        fs::write(&newest, &bytes).unwrap();
+        let batch = begins.partition_point(|begin| *begin <= at) as u64 - 1;
+        let hit = batch * 5..batch * 5 + 5;
+        // The leader's epoch lies before what the checksum covers, and says nothing here.
+        let is_seen = !(12..16).contains(&(at - begins[batch as usize]));
+        let is_last = batch == 11;
+
+        let (read, lost) = read_past_damage(&archive);
+        let left = |range: std::ops::Range<u64>| -> Vec<_> {
+            events(range).into_iter().filter(|(seq, ..)| !is_seen || !hit.contains(seq)).collect()
+        };
+        prop_assert_eq!(read, left(0..60));
+        prop_assert_eq!(lost, if is_seen && !is_last { vec![hit.clone()] } else { vec![] });
+
+        // Behind the last whole batch nothing is known: what stands there is put aside.
+        let mut publisher = open(&archive);
+        let next = if is_seen && is_last { 55 } else { 60 };
+        prop_assert_eq!(publisher.next_seq(), next);
+        prop_assert_eq!(publisher.lost().to_vec(), if is_seen && !is_last { vec![hit.clone()] } else { vec![] });
+        publish(&mut publisher, 40);
+        publisher.sync().unwrap();
+        let (read, _) = read_past_damage(&archive);
+        let whole = if is_last { events(0..next + 40) } else { left(0..next + 40) };
+        prop_assert_eq!(&read, &whole);
+        drop(publisher);
+
+        // The damaged segment stays as it is, and is read in the same way when it is closed for long.
+        let mut publisher = open(&archive);
+        for _ in 0..20 {
+            publish(&mut publisher, 20);
+            publisher.flush().unwrap();
+        }
+        publisher.finish().unwrap();
+        let (read, _) = read_past_damage(&archive);
+        prop_assert_eq!(&read[..whole.len()], &whole[..]);
+        prop_assert_eq!(read.len(), whole.len() + 400);
+    }
+
+    #[test]
+    fn whole_batches_are_found_behind_any_damage(from: prop::sample::Index, length in 1..900_usize, fill: Option<u8>) {
+        let (_dir, archive) = archive();
+        let (newest, begins) = one_segment(&archive, 12);
+        let mut bytes = fs::read(&newest).unwrap();
+        let from = from.index(bytes.len());
+        let until = (from + length).min(bytes.len());
+        match fill {
+            Some(fill) => bytes[from..until].fill(fill),
+            // A part is missing, and everything behind it lies elsewhere.
+            None => drop(bytes.drain(from..until)),
+        }
+        fs::write(&newest, &bytes).unwrap();
+        let ends = begins.iter().skip(1).copied().chain([usize::MAX]);
+        let is_hit = |begin: usize, end: usize| begin < until && from < end;
+        let whole: Vec<u64> = (0..).zip(begins.iter().zip(ends)).filter(|(_, (begin, end))| !is_hit(**begin, *end)).map(|(batch, _)| batch).collect();
+        let (read, _) = read_past_damage(&archive);
+        for batch in whole {
+            for event in events(batch * 5..batch * 5 + 5) {
+                prop_assert!(read.contains(&event), "{} is lost with {}..{}", event.0, from, until);
+            }
+        }
+        let next = open(&archive).next_seq();
+        prop_assert!(read.last().is_none_or(|last| last.0 < next));
+    }
+}
+
+#[test]
+fn a_number_that_is_passed_is_never_given_and_readers_are_told() {
+    let (_dir, archive) = archive();
+    let mut publisher = open(&archive);
+    publish(&mut publisher, 10);
+    publisher.skip_to(4).unwrap();
+    assert_eq!(publisher.next_seq(), 10);
+    publisher.skip_to(25).unwrap();
+    assert_eq!(
+        (publisher.next_seq(), publisher.acked(), publisher.kept()),
+        (25, 25, 25)
+    );
+    publish(&mut publisher, 5);
+    publisher.flush().unwrap();
+    let wanted: Vec<_> = events(0..10).into_iter().chain(events(25..30)).collect();
+    let (read, gone) = read_past_damage(&archive);
+    assert_eq!(read, wanted);
+    let [gap] = gone.as_slice() else {
+        panic!("{gone:?}")
+    };
+    assert_eq!(*gap, 10..25);
+    drop(publisher);
+
+    // At once after it was opened, with nothing behind, and before the first event of all.
+    let mut publisher = open(&archive);
+    publisher.skip_to(40).unwrap();
+    publisher.skip_to(50).unwrap();
+    drop(publisher);
+    let mut publisher = open(&archive);
+    assert_eq!(publisher.next_seq(), 50);
+    publish(&mut publisher, 1);
+    publisher.finish().unwrap();
+    assert_eq!(read_past_damage(&archive).1, [10..25, 30..50]);
+    assert_eq!(read_from(&archive, At::Seq(50)), events(50..51));
+}
+
+#[test]
+fn what_a_loss_of_power_may_take_is_not_kept() {
+    let (_dir, archive) = archive();
+    let mut publisher = open(&archive);
+    publish(&mut publisher, 10);
+    publisher.flush().unwrap();
+    assert_eq!((publisher.acked(), publisher.kept()), (10, 0));
+    publisher.sync().unwrap();
+    assert_eq!((publisher.acked(), publisher.kept()), (10, 10));
+}
+
 #[test]
 fn a_topic_has_one_writer_at_a_time() {
     let (_dir, archive) = archive();

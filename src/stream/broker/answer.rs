@@ -7,7 +7,7 @@ use super::groups::{Groups, Join, Joined, Speaker, Synced, error};
 use super::offsets::MAX_NOTE;
 use super::shared::{Shared, Topic};
 use super::wire::{Input, Malformed, Output};
-use crate::stream::At;
+use crate::stream::{At, StreamError};
 
 /// The number of the only node.
 const NODE: i32 = 1;
@@ -378,11 +378,28 @@ fn read(topic: &Topic, offset: i64, most: usize) -> Part {
     }
     if offset < part.start || offset > part.end {
         part.error = OFFSET_OUT_OF_RANGE;
-    } else if topic.log().fetch(offset as u64, most, &mut part.records).is_err() {
+    } else if fetch_whole(topic, offset as u64, most, &mut part.records).is_err() {
         part.error = KAFKA_STORAGE_ERROR;
         part.records.clear();
     }
     part
+}
+
+/// Reads batches from an event on, or from the first whole batch behind it where it is lost: to a client that is a jump in the
+/// offsets, as every compacted topic has them.
+fn fetch_whole(topic: &Topic, from: u64, most: usize, out: &mut Vec<u8>) -> Result<u64, StreamError> {
+    let mut from = from;
+    loop {
+        let fetched = topic.log().fetch(from, most, out);
+        match fetched {
+            Err(StreamError::Corrupt { lost, .. })
+                if lost.end > from && lost.end <= topic.log().bounds()?.end =>
+            {
+                from = lost.end;
+            }
+            other => return other,
+        }
+    }
 }
 
 fn list_offsets(request: &mut Request<'_, '_>, output: &mut Output) -> Result<(), Malformed> {

@@ -216,6 +216,19 @@ impl Publisher for KafkaPublisher {
         Ok(())
     }
 
+    fn skip_to(&mut self, seq: u64) -> Result<(), StreamError> {
+        if seq <= self.next {
+            return Ok(());
+        }
+        // Nothing is on its way then, and every partition is as far.
+        self.flush()?;
+        for below in &mut self.delivered().below {
+            *below = (*below).max(seq);
+        }
+        self.next = seq;
+        Ok(())
+    }
+
     fn acked(&self) -> u64 {
         self.producer.poll(Duration::ZERO);
         let delivered = self.delivered();

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ANSWER_TIME, Complaint, KafkaSettings, Peek, fault, seq_of};
 use crate::clock::Clock;
-use crate::stream::spread::first_from;
+use crate::stream::spread::{first_from, partition_of};
 use crate::stream::{At, Entry, Page, Reader, StreamError, TopicName};
 
 /// The most events of one page.
@@ -28,6 +28,8 @@ pub struct KafkaReader {
     next: u64,
     /// Events that came before their turn.
     waiting: BTreeMap<u64, (i64, Vec<u8>)>,
+    /// For each partition, the number below which nothing comes any more: its events lie in order.
+    come: Vec<u64>,
     clock: Clock,
 }
 
@@ -54,6 +56,7 @@ impl KafkaReader {
             partitions,
             next: 0,
             waiting: BTreeMap::new(),
+            come: Vec::new(),
             clock,
         };
         reader.seek(At::Start)?;
@@ -118,6 +121,10 @@ impl KafkaReader {
         };
         let record = record.map_err(fault)?;
         let seq = seq_of(&record, self.by_offset())?;
+        let partition = usize::try_from(record.partition()).unwrap_or_default();
+        if let Some(come) = self.come.get_mut(partition) {
+            *come = (*come).max(seq + 1);
+        }
         if seq >= self.next {
             let stamp_ms = record.timestamp().to_millis().unwrap_or_default();
             self.waiting
@@ -125,6 +132,15 @@ impl KafkaReader {
                 .or_insert_with(|| (stamp_ms, record.payload().unwrap_or_default().to_vec()));
         }
         Ok(true)
+    }
+
+    /// Returns the events from the next one on that will never come: later ones of their partitions are here, and they are not.
+    fn missing(&self) -> Option<Range<u64>> {
+        let later = *self.waiting.keys().next()?;
+        let partitions = self.come.len() as u64;
+        let comes = |seq: &u64| self.come[partition_of(*seq, partitions) as usize] <= *seq;
+        let end = (self.next..later).find(comes).unwrap_or(later);
+        (end > self.next).then_some(self.next..end)
     }
 }
 
@@ -147,6 +163,7 @@ impl Reader for KafkaReader {
         drop(peek);
         self.consumer.assign(&list).map_err(fault)?;
         self.waiting.clear();
+        self.come = vec![0; self.partitions.unsigned_abs() as usize];
         self.next = seq;
         Ok(())
     }
@@ -185,6 +202,14 @@ impl Reader for KafkaReader {
             }
             if page.len() >= PAGE_EVENTS {
                 return Ok(page.len());
+            }
+            if page.is_empty()
+                && let Some(lost) = self.missing()
+            {
+                return Err(StreamError::Missing {
+                    topic: self.topic.to_string(),
+                    lost,
+                });
             }
             // What is here goes out at once; only an empty page waits.
             let left = if page.is_empty() {
