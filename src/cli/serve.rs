@@ -128,8 +128,9 @@ fn failure(error: &ServeError) -> Failure {
         ServeError::NoTeam
         | ServeError::Moved(_)
         | ServeError::NoStream { .. }
+        | ServeError::Rewritten(_)
         | ServeError::OtherWorld { .. } => Failure::usage(error.to_string()),
-        ServeError::Store(_) | ServeError::Stream(_) | ServeError::System(..) => {
+        ServeError::Store(_) | ServeError::Stream(_) | ServeError::Note(_) | ServeError::System(..) => {
             Failure::machine(error.to_string())
         }
     };
@@ -149,6 +150,9 @@ fn failure(error: &ServeError) -> Failure {
         ServeError::OtherWorld { .. } => failure.hint(
             "is world.key in the course's folder, and the one of this term? a new term takes another --state",
         ),
-        ServeError::Store(_) | ServeError::Stream(_) => failure,
+        ServeError::Rewritten(_) => failure.hint(
+            "put these back as they were: what is new begins later and stands behind the others, and what is on may end at a moment that is to come",
+        ),
+        ServeError::Store(_) | ServeError::Stream(_) | ServeError::Note(_) => failure,
     }
 }

@@ -62,6 +62,19 @@ pub enum QuirkKind {
     Implausible,
 }
 
+impl QuirkKind {
+    /// The words of course files.
+    const WORDS: [(&str, Self); 2] = [("inserted", Self::Inserted), ("implausible", Self::Implausible)];
+
+    /// Returns the word of course files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inserted => Self::WORDS[0].0,
+            Self::Implausible => Self::WORDS[1].0,
+        }
+    }
+}
+
 /// How the open company is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Live {
@@ -203,13 +216,7 @@ pub(super) fn read(root: &Section<'_>, start: SimTime) -> Calendar {
 
 fn quirk(section: &Section<'_>, calendar: &Calendar) -> Option<Quirk> {
     section.require("kind");
-    let kind = section.choice(
-        "kind",
-        &[
-            ("inserted", QuirkKind::Inserted),
-            ("implausible", QuirkKind::Implausible),
-        ],
-    );
+    let kind = section.choice("kind", &QuirkKind::WORDS);
     let share = section.number_in("share", 0.0..=1.0).unwrap_or(0.0006);
     let from = at(section, "from", calendar.zone).map_or(calendar.start, |utc| calendar.of_utc(utc));
     let until = at(section, "until", calendar.zone).map_or(calendar.end, |utc| calendar.of_utc(utc));

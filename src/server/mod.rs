@@ -5,6 +5,7 @@
 
 mod answer;
 mod board;
+mod history;
 mod keeper;
 mod page;
 mod planned;
@@ -116,6 +117,10 @@ pub enum ServeError {
     NoTeam,
     /// Teams that had another number: their name, that number, and what theirs would be now.
     Moved(Vec<(String, u32, u32)>),
+    /// Oddities of lines that the streams have told already are not what they were, in sentences.
+    Rewritten(Vec<String>),
+    /// What the store has noted cannot be read.
+    Note(String),
     /// The store knows lines of a team's stream, and there is no stream.
     NoStream {
         /// The team.
@@ -154,6 +159,12 @@ impl fmt::Display for ServeError {
                     told.join("; ")
                 )
             }
+            Self::Rewritten(what) => write!(
+                f,
+                "the calendar tells another past than the streams: {}",
+                what.join("; ")
+            ),
+            Self::Note(why) => write!(f, "the store: what it has noted cannot be read: {why}"),
             Self::NoStream { team, stored, place } => write!(
                 f,
                 "the store knows {stored} lines of {team}'s stream, and `{}` has none",
@@ -304,6 +315,25 @@ impl Server {
             checkpoints.push(store.checkpoint(team.number)?);
             counted.push(store.counted(team.number)?);
         }
+        let oddities = history::oddities(&course.calendar.quirks, &planned);
+        if let Some(noted) = store.note(history::NOTE)? {
+            let last = checkpoints.iter().flatten().map(|checkpoint| checkpoint.second);
+            let asked = store.last_minute()?.map(|minute| minute * 60);
+            let reached = last
+                .chain(asked)
+                .max()
+                .map_or(SimTime(i64::MIN), SimTime::from_seconds);
+            let before: Vec<history::Oddity> =
+                serde_json::from_str(&noted).map_err(|error| ServeError::Note(error.to_string()))?;
+            let rewritten = history::rewritten(&before, &oddities, reached);
+            if !rewritten.is_empty() {
+                return Err(ServeError::Rewritten(rewritten));
+            }
+        }
+        store.set_note(
+            history::NOTE,
+            &serde_json::to_string(&oddities).unwrap_or_default(),
+        )?;
         let outages = store.outages()?.len() as u64;
         let withdrawals = withdrawals(&planned, &store.incidents()?, &world);
         let mut heard = BTreeSet::new();

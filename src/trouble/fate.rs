@@ -72,6 +72,19 @@ pub(super) const MOST_LATE_S: i64 = 6 * 3600;
 const BLANKS: f64 = 0.7;
 
 impl Fault {
+    /// Returns the share of lines or users that have it, where it is one of some.
+    pub fn share(&self) -> Option<f64> {
+        match self {
+            Self::SchemaChange(_) | Self::UnitChange => None,
+            Self::Missing { share, .. }
+            | Self::Duplicates { share }
+            | Self::OutOfRange { share }
+            | Self::RandomCharacter { share }
+            | Self::ClockSkew { share, .. }
+            | Self::LateEvents { share, .. } => Some(*share),
+        }
+    }
+
     /// Returns the name of course files and answer keys.
     pub fn name(&self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -127,6 +127,29 @@ fn a_stop_is_noted_though_a_team_is_new_and_a_clock_that_was_ahead_is_waited_for
     assert_eq!(["movielog1", "movielog2"].map(|topic| events(dir, topic)), before);
     assert!(told(&third, "outage").is_empty());
 
+    // What lines have told is told: a quirk of the past is refused, one that is to come is not.
+    let quirk = |from: &str| {
+        course(dir, early, &[("owls", None), ("herons", None)], &gone);
+        let mut text = fs::read_to_string(dir.join("course.toml")).unwrap();
+        text.push_str(&format!("[[quirk]]\nkind = 'inserted'\nshare = 0.5\n{from}"));
+        fs::write(dir.join("course.toml"), text).unwrap();
+        serve(dir, &["--stop-after", "1"])
+    };
+    let past = quirk("");
+    let text = String::from_utf8_lossy(&past.stderr).into_owned();
+    assert_eq!(past.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("[[quirk]] number 1, inserted, share 0.5") && text.contains("it was not there then"),
+        "{text}"
+    );
+    let later = Clock::start().now_utc().date_naive() + chrono::Days::new(3);
+    let to_come = quirk(&format!("from = '{later}'\n"));
+    assert!(
+        to_come.status.success(),
+        "{}",
+        String::from_utf8_lossy(&to_come.stderr)
+    );
+
     // A team that is taken away leaves the others their numbers, or nothing is opened.
     course(dir, early, &[("herons", None)], &gone);
     let moved = serve(dir, &["--stop-after", "1"]);
@@ -162,13 +185,23 @@ fn a_server_that_stood_still_says_that_it_was_held_up() {
     let gone = nobody();
     course(dir, "UTC", &[("owls", None)], &gone);
     let clock = Clock::start();
-    let server = opened(dir, &["--stop-after", "24"])
-        .stderr(Stdio::piped())
+    let log = dir.join("log");
+    let server = opened(dir, &[])
+        .stderr(fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    let stream = dir.join("state/streams/movielog1");
-    super::serve::wait("it plays", || stream.exists());
-    let pid = nix::unistd::Pid::from_raw(server.id().cast_signed());
+    let mut server = super::serve::Running(server);
+    let noted = |event: &str| {
+        let text = fs::read_to_string(&log).unwrap();
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter(|line| line["event"] == event)
+            .collect::<Vec<Value>>()
+    };
+    super::serve::wait("it plays", || !noted("open").is_empty());
+    let pid = nix::unistd::Pid::from_raw(server.0.id().cast_signed());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
     // As long as a machine that is moved stands still.
     let stopped = clock.elapsed();
@@ -176,9 +209,11 @@ fn a_server_that_stood_still_says_that_it_was_held_up() {
         clock.elapsed() > stopped + Duration::from_secs(16)
     });
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
-    let output = server.wait_with_output().unwrap();
-    let outages = told(&output, "outage");
-    assert_eq!(outages.len(), 1, "{}", String::from_utf8_lossy(&output.stderr));
+    super::serve::wait("it says so", || !noted("outage").is_empty());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(server.0.wait().unwrap().success());
+    let outages = noted("outage");
+    assert_eq!(outages.len(), 1, "{outages:?}");
     assert_eq!(outages[0]["why"], "the company was held up");
     assert!(outages[0]["seconds"].as_f64().unwrap() >= 10.0, "{outages:?}");
 }
