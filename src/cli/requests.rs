@@ -136,9 +136,29 @@ impl Source<'_> {
         let last = span.until.0.saturating_add(SLACK_US);
         // Whether nothing before the first request that is read can be looked at any more.
         let mut is_cut = bounds.start > 0 && first == bounds.start;
+        // What is lost since the last request that was read.
+        let mut gap: Option<Range<u64>> = None;
+        let refused = |lost: &Range<u64>| {
+            Failure::usage(format!(
+                "events {} to {} of `{topic}` are lost, and the window that begins at {} may have some of them",
+                lost.start,
+                lost.end - 1,
+                shown(span.from)
+            ))
+            .hint("--live reads the store, which has counted what it knew of them; with Kafka, --from-log kafka://HOST:PORT")
+        };
         while reader.position() < bounds.end {
             self.go_on()?;
-            if reader.read(&mut page, WAIT).map_err(told)? == 0 {
+            let count = match reader.read(&mut page, WAIT) {
+                Err(error) if error.lost().is_some_and(|lost| lost.end <= bounds.end) => {
+                    let lost = error.lost().unwrap_or_default();
+                    reader.seek(At::Seq(lost.end)).map_err(told)?;
+                    gap.get_or_insert(lost);
+                    continue;
+                }
+                other => other.map_err(told)?,
+            };
+            if count == 0 {
                 return Err(Failure::machine(format!(
                     "`{topic}` gave nothing within {} s behind its event {}",
                     WAIT.as_secs(),
@@ -156,6 +176,11 @@ impl Source<'_> {
                         .hint("put the older segments back beside the others, or grade with --live if the store still has the window"));
                     }
                     is_cut = false;
+                    if let Some(lost) = gap.take()
+                        && record.time >= from
+                    {
+                        return Err(refused(&lost));
+                    }
                     if record.time.0 > last {
                         return Ok(());
                     }
@@ -165,7 +190,7 @@ impl Source<'_> {
                 }
             }
         }
-        Ok(())
+        gap.map_or(Ok(()), |lost| Err(refused(&lost)))
     }
 
     fn go_on(&self) -> Result<(), Failure> {
@@ -211,8 +236,23 @@ fn moment_at(
 ) -> Result<Option<SimTime>, StreamError> {
     reader.seek(At::Seq(range.start))?;
     let mut page = Page::default();
-    let end = range.end.min(range.start + LOOKS);
-    while reader.position() < end && reader.read(&mut page, WAIT)? > 0 {
+    let mut end = range.end.min(range.start + LOOKS);
+    while reader.position() < end {
+        let count = match reader.read(&mut page, WAIT) {
+            Err(error) => {
+                // What is lost tells no moment: the one behind it does.
+                let Some(lost) = error.lost().filter(|lost| lost.end <= range.end) else {
+                    return Err(error);
+                };
+                reader.seek(At::Seq(lost.end))?;
+                end = range.end.min(lost.end + LOOKS);
+                continue;
+            }
+            Ok(count) => count,
+        };
+        if count == 0 {
+            break;
+        }
         for entry in page.entries().filter(|entry| entry.seq < end) {
             if let Some(at) = moment(entry.seq, entry.line) {
                 return Ok(Some(at));
@@ -237,6 +277,11 @@ mod tests {
         let mut publisher = archive.publisher(&topic, WriteOptions::default(), clock).unwrap();
         let start = SimTime::from_date(2026, 9, 1).seconds();
         for second in 0..40_000 {
+            // Some are lost, where it is looked first.
+            if (19_000..22_000).contains(&second) {
+                publisher.skip_to(second as u64 + 1).unwrap();
+                continue;
+            }
             let record = Record {
                 time: SimTime::from_seconds(start + second),
                 user: 1,

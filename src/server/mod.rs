@@ -524,6 +524,14 @@ impl Server {
             .spec
             .at
             .unwrap_or_else(|| self.calendar().of_utc(self.clock.now_utc()));
+        let (term_begins, term_ends) = (self.calendar().start, self.calendar().end);
+        if wanted < term_begins || wanted >= term_ends {
+            log(
+                "outside the term",
+                json!({"time": shown(wanted), "begins": shown(term_begins), "ends": shown(term_ends),
+                    "why": "`start` and `end` of [calendar] say so: teams are asked all the same"}),
+            );
+        }
         let is_rehearsal = self.spec.speed != 1.0 || self.spec.at.is_some();
         let left: Vec<Option<i64>> = self
             .checkpoints

@@ -213,6 +213,34 @@ fn the_better_side_is_one_side_for_all_criteria_of_the_window() {
 }
 
 #[test]
+fn a_side_on_which_nobody_asked_does_not_hide_the_failures_of_the_other() {
+    let mut after = day(|_, _| failure());
+    for record in &mut after {
+        record.at = SimTime(record.at.0 + 22 * 3_600_000_000);
+    }
+    let found = found(&after, &[], &[]);
+    let answers = measurement(&found, "answers.count");
+    assert_eq!((answers.value, answers.n), (0.0, 600));
+}
+
+#[test]
+fn updates_are_seen_behind_any_number_of_sightings() {
+    // A sighting every ten seconds, by two replicas of the same models, in any order.
+    let sightings = |hour: f64| -> Vec<(f64, &str)> {
+        (0..50_000)
+            .map(|place| {
+                let at = -96.0 + f64::from(place * 7_919 % 50_000) / 360.0;
+                (at, if at < hour { "a" } else { "b" })
+            })
+            .collect()
+    };
+    let seen = found(&week(|_| popular()), &sightings(42.0), &[]);
+    assert_eq!(value(&seen, "update.count"), 1.0);
+    let at = measurement(&seen, "update.count");
+    assert!(at.why.contains("50000 moments"), "{}", at.why);
+}
+
+#[test]
 fn downtime_is_counted_by_the_minute_and_our_own_is_left_out() {
     let outage = Span {
         from: hours(-50.0),

@@ -291,6 +291,33 @@ fn damage_and_a_lost_tail_cost_what_they_hit_and_no_number_is_given_twice() {
     assert!(kept.iter().all(|(seq, line)| after[seq] == *line));
     assert!(after.len() > kept.len(), "it goes on");
 
+    // What may have been asked within it is not graded from the stream; the store has counted it.
+    let graded = |from: &[&str]| {
+        let submitted = Clock::start().now_utc().format("%Y-%m-%dT%H:%M").to_string();
+        Command::new(env!("CARGO_BIN_EXE_reelworld"))
+            .arg("--course")
+            .arg(dir)
+            .args(["grade", "m1", "--submitted", &submitted, "--out"])
+            .arg(dir.join("graded"))
+            .arg("--state")
+            .arg(dir.join("state"))
+            .args(from)
+            .output()
+            .unwrap()
+    };
+    let streams = dir.join("state/streams");
+    let refused = graded(&["--from-log", streams.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{text}");
+    assert!(text.contains("movielog1` are lost"), "{text}");
+    assert!(text.contains("hint: --live"), "{text}");
+    let live = graded(&["--live"]);
+    assert!(
+        matches!(live.status.code(), Some(1 | 3)),
+        "{}",
+        String::from_utf8_lossy(&live.stderr)
+    );
+
     // The tail is gone, which the store has counted.
     let bytes = fs::read(&newest).unwrap();
     fs::write(&newest, &bytes[..bytes.len() - 700]).unwrap();
