@@ -129,6 +129,11 @@ pub enum Item {
     Experiment(ReportText),
     /// The service was ended, or had ended by itself.
     End(StageEnd),
+    /// The sandbox was lost, through nothing that the submission has done: nothing above says anything of it, and no more comes.
+    Lost {
+        /// What has become of it.
+        why: String,
+    },
     /// The bundle is complete.
     Finished {
         /// How long the run took, in seconds.

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod coursefile;
+pub mod lock;
 pub mod seed;
 
 pub mod world;

@@ -1,6 +1,6 @@
 //! `grade` and `report`: a class measured, decided and shown; and shown again from its evidence.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::course::CourseFiles;
 use crate::evidence::{Bundle, write_whole};
 use crate::grade::{Claimed, Ground, OTHERS, runs_programs, scorecard, scorecard_among};
+use crate::lock::Lock;
 use crate::mirror::Mirror;
 use crate::report::{self, Style};
 use crate::sandbox::{Isolation, Packages};
@@ -108,26 +109,15 @@ pub(super) fn grade(
 
 /// Takes the run's folder for this process alone, until it ends, however it ends: two that grade into one folder would judge each other's
 /// evidence.
-fn alone(out: &Path) -> Result<File, Failure> {
+fn alone(out: &Path) -> Result<Lock, Failure> {
     let path = out.join(".lock");
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::machine(format!("cannot lock `{}`: {error}", path.display()))
-    };
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| failed(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
-            "another grading into `{}` is at work",
-            out.display()
-        ))
-        .hint("wait for it or end it, then go on with --resume; --out names another folder")),
-        Err(TryLockError::Error(error)) => Err(failed(&error)),
-    }
+    Lock::take(&path).map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            Failure::usage(format!("another grading into `{}` is at work", out.display()))
+                .hint("wait for it or end it, then go on with --resume; --out names another folder")
+        }
+        TryLockError::Error(error) => Failure::machine(format!("cannot lock `{}`: {error}", path.display())),
+    })
 }
 
 #[cfg(not(feature = "kafka"))]

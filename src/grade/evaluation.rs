@@ -71,17 +71,18 @@ pub(super) fn evaluate(
             (Some((false, what)), None) => return Ok(Some(fault(what, log_tail))),
         }
     }
-    let open = || -> Vec<(String, File)> {
-        let names = [&spec.train, &spec.test].into_iter();
-        names
-            .filter_map(|name| Some((name.clone(), place.open(name)?)))
-            .collect()
+    let open = || -> io::Result<Vec<(String, File)>> {
+        let mut opened = Vec::new();
+        for name in [&spec.train, &spec.test] {
+            opened.extend(place.open(name)?.map(|file| (name.clone(), file)));
+        }
+        Ok(opened)
     };
-    let before = Looks::of(&open());
+    let before = Looks::of(&open()?);
     let Some((ok, what, log_tail)) = run(&spec.run, "the evaluation")? else {
         return Ok(None);
     };
-    let files: BTreeMap<String, File> = open().into_iter().collect();
+    let files: BTreeMap<String, File> = open()?.into_iter().collect();
     if let Some(sandbox) = &place.sandbox {
         sandbox.close();
     }

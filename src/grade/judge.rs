@@ -68,6 +68,8 @@ struct Parts<'a> {
     told: Told<'a>,
     incidents: Vec<&'a IncidentFacts>,
     attack: Option<&'a AttackFacts>,
+    /// Why nothing of it counts, where that is so.
+    lost: Option<&'a str>,
     duration_s: f64,
     finished: bool,
 }
@@ -109,6 +111,7 @@ fn sort(bundle: &Bundle) -> Parts<'_> {
             Item::Split(facts) => parts.told.split = Some(facts),
             Item::Commands { stages } => parts.told.commands = Some(stages),
             Item::Experiment(text) => parts.told.experiment = Some(text),
+            Item::Lost { why } => parts.lost = Some(why),
             Item::Finished { duration_s } => {
                 parts.duration_s = *duration_s;
                 parts.finished = true;
@@ -182,9 +185,18 @@ pub fn judge(bundle: &Bundle) -> Judged {
     let parts = sort(bundle);
     let deadline_ns = bundle.manifest.deadline_ms * 1_000_000;
     let mut findings = Findings::new();
-    let started = starts(&parts, &mut findings);
+    // What was asked of a sandbox that was about to be lost may have got no answer for that alone.
+    let started = parts.lost.is_none() && starts(&parts, &mut findings);
     let notes = notes(bundle, &parts);
-    told::repository(&parts.told, &mut findings);
+    if let Some(why) = parts.lost {
+        for info in MEASURES {
+            let why = why.to_owned();
+            let hint = Some("measure it again: --resume, or --retry no_verdict".to_owned());
+            findings.insert(info.id.to_owned(), Finding::NotMeasured { why, hint });
+        }
+    } else {
+        told::repository(&parts.told, &mut findings);
+    }
     // Traffic that was cut is no experiment: what came of its beginning says nothing of the whole.
     if started && parts.traffic.is_some_and(|end| !end.interrupted) {
         let run = Run::new(&parts, deadline_ns);
@@ -959,7 +971,7 @@ fn service(parts: &Parts<'_>) -> ServiceRef {
 }
 
 fn notes(bundle: &Bundle, parts: &Parts<'_>) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = parts.lost.iter().map(|why| (*why).to_owned()).collect();
     if bundle.manifest.world.practice && bundle.manifest.kind == crate::scorecard::RunKind::Grade {
         notes.push("the practice world was used, whose key is public: for real grades make a course with `reelworld new`".to_owned());
     }

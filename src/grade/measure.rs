@@ -30,7 +30,7 @@ use crate::mirror::{self, Fetched};
 use crate::release::{ReadRelease, Release, groups};
 use crate::repository::{CoverageFacts, FileFacts, HistoryFacts, LookFor, Looks};
 use crate::sandbox::{
-    BuildEnd, CommandLine, Exit, Leash, Limits, ObserveSpec, Probe, Running, ServiceSpec, Start,
+    BuildEnd, CommandLine, Exit, Leash, Limits, Lost, ObserveSpec, Probe, Running, ServiceSpec, Start,
     StartFailure, Unbuilt, Workplace, build_with_mirror, start,
 };
 use crate::scorecard::RunKind;
@@ -230,12 +230,25 @@ impl From<io::Error> for MeasureError {
 pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     let begun = tools.clock.elapsed();
     let mut bundle = Writer::begin(&job.bundle, &job.manifest)?;
+    let measured = measure_into(&mut bundle, job, tools);
+    if let Err(MeasureError::System(error)) = &measured
+        && let Some(lost) = Lost::of(error)
+    {
+        let why = lost.to_string();
+        bundle.append(&Item::Lost { why })?;
+    }
+    measured?;
+    bundle.finish((tools.clock.elapsed() - begun).as_secs_f64())?;
+    Ok(())
+}
+
+fn measure_into(bundle: &mut Writer, job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
     let wanted = Wanted::of(&job.measures);
     let workload = job.assignment.workload.as_ref();
     let asked = match (&job.subject, workload) {
         (Subject::Address(target), Some(workload)) => {
             // Where it tells of itself we do not know, so nothing of that is asked, and nothing is held against it.
-            let answers = reach(job, target, &mut bundle)?;
+            let answers = reach(job, target, bundle)?;
             let observe = ObserveSpec::default();
             let asked = Asked {
                 target,
@@ -245,28 +258,28 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
                 update: None,
             };
             answers
-                .then(|| ask_and_disturb(job, workload, wanted, &asked, tools, &mut bundle))
+                .then(|| ask_and_disturb(job, workload, wanted, &asked, tools, bundle))
                 .transpose()?
         }
         (Subject::Address(_), None) => None,
         (Subject::Repository(spec, place), _) => {
-            let container = look_at_files(job, wanted, (Some(spec), place), tools, &mut bundle)?;
-            build_image(job, wanted, (container.as_deref(), place), tools, &mut bundle)?;
+            let container = look_at_files(job, wanted, (Some(spec), place), tools, bundle)?;
+            build_image(job, wanted, (container.as_deref(), place), tools, bundle)?;
             let (company, place) = &beside(job, wanted, place, tools)?;
             let asked = match workload {
                 Some(workload) => {
                     let company = company.as_ref();
-                    run_service(job, workload, wanted, (spec, place, company), tools, &mut bundle)?
+                    run_service(job, workload, wanted, (spec, place, company), tools, bundle)?
                 }
                 None => None,
             };
-            run_tests(job, wanted, (Ok(spec), place), tools, &mut bundle)?;
-            run_further(job, wanted, (Some(spec), place), tools, &mut bundle)?;
+            run_tests(job, wanted, (Ok(spec), place), tools, bundle)?;
+            run_further(job, wanted, (Some(spec), place), tools, bundle)?;
             asked
         }
         (Subject::Unstartable(faults, place), _) => {
-            let container = look_at_files(job, wanted, (None, place), tools, &mut bundle)?;
-            build_image(job, wanted, (container.as_deref(), place), tools, &mut bundle)?;
+            let container = look_at_files(job, wanted, (None, place), tools, bundle)?;
+            build_image(job, wanted, (container.as_deref(), place), tools, bundle)?;
             if workload.is_some() {
                 bundle.append(&Item::Start(StageEnd {
                     command: "reelworld.toml".to_owned(),
@@ -275,8 +288,8 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
                     ..StageEnd::default()
                 }))?;
             }
-            run_tests(job, wanted, (Err(faults), place), tools, &mut bundle)?;
-            run_further(job, wanted, (None, place), tools, &mut bundle)?;
+            run_tests(job, wanted, (Err(faults), place), tools, bundle)?;
+            run_further(job, wanted, (None, place), tools, bundle)?;
             None
         }
         (Subject::Refused { why, ours }, _) => {
@@ -293,18 +306,17 @@ pub fn measure(job: &Job<'_>, tools: Tools<'_>) -> Result<(), MeasureError> {
                 ..StageEnd::default()
             }))?;
             if !ours {
-                find_nothing(wanted, why, &mut bundle)?;
+                find_nothing(wanted, why, bundle)?;
             }
             None
         }
     };
     if let Some(exchanges) = asked {
-        look(job, &exchanges, &mut bundle)?;
+        look(job, &exchanges, bundle)?;
     }
     if tools.stop.load(Ordering::Relaxed) {
         return Err(MeasureError::Interrupted);
     }
-    bundle.finish((tools.clock.elapsed() - begun).as_secs_f64())?;
     Ok(())
 }
 
@@ -463,7 +475,7 @@ fn run_service(
                 push(job, wanted, &target, (spec, place), tools, bundle)?;
                 Ok(asked)
             });
-            bundle.append(&Item::End(end(running)))?;
+            bundle.append(&Item::End(end(running)?))?;
             asked.map(Some)
         }
     }?;
@@ -488,11 +500,13 @@ fn run_tests(
             let named = spec.coverage.as_deref();
             let before = wanted
                 .coverage
-                .then(|| Looks::of(&observe::reports(place, named)));
+                .then(|| observe::reports(place, named))
+                .transpose()?
+                .map(|reports| Looks::of(&reports));
             let ended = observe::tests(spec.tests.as_ref(), place, job.assignment.limits, tools)?;
             let ended = ended.ok_or(MeasureError::Interrupted)?;
             if let Some(before) = before {
-                let written = observe::reports(place, named);
+                let written = observe::reports(place, named)?;
                 bundle.append(&Item::Coverage(CoverageFacts::read(
                     &place.dir, &before, written,
                 )?))?;
@@ -892,8 +906,8 @@ fn explain(failure: &StartFailure, route: &str, limit: Duration) -> StageEnd {
     stage
 }
 
-fn end(mut running: Running) -> StageEnd {
-    let by_itself = running.poll();
+fn end(mut running: Running) -> io::Result<StageEnd> {
+    let by_itself = running.poll()?;
     let refused = running.refused().unwrap_or(0);
     let (exit, log_tail, bytes) = running.stop();
     let ok = by_itself.is_none() && exit == Exit::Stopped;
@@ -901,14 +915,14 @@ fn end(mut running: Running) -> StageEnd {
         Some(exit) => format!("it {} during the run", exit.describe()),
         None => "stopped by us".to_owned(),
     };
-    StageEnd {
+    Ok(StageEnd {
         ok,
         what,
         evidence: vec![format!("it printed {bytes} bytes")],
         log_tail,
         refused,
         ..StageEnd::default()
-    }
+    })
 }
 
 /// Looks at what the asked users got: what it is worth to them, and what it says of the catalogue.

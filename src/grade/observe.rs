@@ -224,7 +224,7 @@ fn named(
     if let Some((place, versions)) = repository {
         for (what, name) in [("model", &model), ("code", &code), ("data", &data)] {
             if let Some(name) = name
-                && !(what != "code" && place.is_file(name) || versions.has(name)?)
+                && !(what != "code" && place.is_file(name)? || versions.has(name)?)
             {
                 missing.push(format!("{what} `{name}`"));
             }
@@ -474,12 +474,16 @@ pub(super) fn commands(
 }
 
 /// Opens the reports of coverage that lie in a repository: where tools write them, or at the place that it names.
-pub(super) fn reports(place: &Workplace, named: Option<&str>) -> Vec<(String, File)> {
+///
+/// # Errors
+/// When the sandbox does not answer.
+pub(super) fn reports(place: &Workplace, named: Option<&str>) -> io::Result<Vec<(String, File)>> {
     let places = named.map_or_else(|| PLACES.to_vec(), |named| vec![named]);
-    let opened = places
-        .into_iter()
-        .filter_map(|name| Some((name.to_owned(), place.open(name)?)));
-    opened.collect()
+    let mut opened = Vec::new();
+    for name in places {
+        opened.extend(place.open(name)?.map(|file| (name.to_owned(), file)));
+    }
+    Ok(opened)
 }
 
 /// Reads what the team says it has found and compares it with what was put into the log.

@@ -71,7 +71,7 @@ impl Session {
         match self.0 {}
     }
 
-    pub(super) fn poll(&self, _id: u32) -> Option<Exit> {
+    pub(super) fn poll(&self, _id: u32) -> io::Result<Option<Exit>> {
         match self.0 {}
     }
 
@@ -95,7 +95,7 @@ impl Session {
         match self.0 {}
     }
 
-    pub(super) fn is_file(&self, _name: &str) -> bool {
+    pub(super) fn is_file(&self, _name: &str) -> io::Result<bool> {
         match self.0 {}
     }
 

@@ -53,6 +53,42 @@ pub struct Refusal {
     pub hint: String,
 }
 
+/// Everything in a sandbox has ended, and nothing in it can have brought that about: no fact about the submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost(String);
+
+impl Lost {
+    /// Makes it of the last that its keeper or its agent have said, if they have.
+    #[cfg(target_os = "linux")]
+    pub(super) fn new(said: Option<&str>) -> Self {
+        Self(said.unwrap_or("without a word, as one that was killed").to_owned())
+    }
+
+    /// Returns it where an error is that.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "its sandbox has ended by itself, which nothing inside can bring about: {}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for Lost {}
+
+impl From<Lost> for io::Error {
+    /// To whoever asks something inside, it is a network that is down.
+    fn from(lost: Lost) -> Self {
+        Self::new(io::ErrorKind::NetworkDown, lost)
+    }
+}
+
 /// Gets a listener that is inside a sandbox, on a thread of its own, and serves it until accepting fails.
 pub type Serve = Arc<dyn Fn(TcpListener) + Send + Sync>;
 
@@ -320,7 +356,7 @@ impl Sandbox {
     /// Takes a socket of the inside, to be connected to a port of the inside; none while none is to be had.
     ///
     /// # Errors
-    /// When the sandbox cannot be made, or everything in it has ended.
+    /// When the sandbox cannot be made, or everything in it has ended: [`Lost`] if nothing inside has brought that about.
     pub fn socket(&self) -> io::Result<Option<OwnedFd>> {
         self.session()?.socket()
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::isolate::{Sandbox, Stage};
 use super::isolation::Session;
 use super::leash::{Exit, Leash, descendants};
-use super::output::Tail;
+use super::output::{SETTLING, Tail};
 use super::spec::{Port, ServiceSpec};
 use crate::clock::Clock;
 use crate::mirror::{Fetched, Hatch};
@@ -45,24 +45,34 @@ pub struct Workplace {
 impl Workplace {
     /// Tells whether a name is a plain file of the repository, as the programs there see it. A folder is no version, as what it
     /// holds changes; nor is a link, which may lead anywhere.
-    pub fn is_file(&self, name: &str) -> bool {
-        if let Some(sandbox) = &self.sandbox {
-            return sandbox.session().is_ok_and(|session| session.is_file(name));
+    ///
+    /// # Errors
+    /// When the sandbox does not answer.
+    pub fn is_file(&self, name: &str) -> io::Result<bool> {
+        match &self.sandbox {
+            Some(sandbox) => sandbox.session()?.is_file(name),
+            None => Ok(self.is_own_file(name)),
         }
+    }
+
+    fn is_own_file(&self, name: &str) -> bool {
         let inside = Path::new(name)
             .components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         inside && fs::symlink_metadata(self.dir.join(name)).is_ok_and(|about| about.is_file())
     }
 
-    /// Opens a plain file of the repository for reading, as the programs there have left it; none if it is none, or if everything
-    /// in the sandbox has ended.
-    pub fn open(&self, name: &str) -> Option<File> {
+    /// Opens a plain file of the repository for reading, as the programs there have left it; none if it is none.
+    ///
+    /// # Errors
+    /// When the sandbox does not answer.
+    pub fn open(&self, name: &str) -> io::Result<Option<File>> {
         let file = match &self.sandbox {
-            Some(sandbox) => sandbox.session().ok()?.open_file(name).ok()??,
-            None => File::open(self.is_file(name).then(|| self.dir.join(name))?).ok()?,
+            Some(sandbox) => sandbox.session()?.open_file(name)?,
+            None if self.is_own_file(name) => File::open(self.dir.join(name)).ok(),
+            None => None,
         };
-        file.metadata().is_ok_and(|about| about.is_file()).then_some(file)
+        Ok(file.filter(|file| file.metadata().is_ok_and(|about| about.is_file())))
     }
 }
 
@@ -105,7 +115,7 @@ impl BuildEnd {
 /// mirror.
 ///
 /// # Errors
-/// When this machine cannot start the sandbox or the leash.
+/// When this machine cannot start the sandbox or the leash, or the sandbox is lost.
 pub fn build_with_mirror(
     words: &[String],
     place: &Workplace,
@@ -157,7 +167,7 @@ fn run_within(
     let begun = clock.elapsed();
     let mut held = Held::start(words, place, (leash, Stage::Build), clock)?;
     let end = loop {
-        if let Some(exit) = held.poll() {
+        if let Some(exit) = held.poll()? {
             break match exit {
                 Exit::Success => BuildEnd::Built((clock.elapsed() - begun).as_millis()),
                 other => BuildEnd::Failed(other),
@@ -225,7 +235,7 @@ pub enum Start {
 /// `probe` asks a path on a port; `health` is asked once when the route never answered well.
 ///
 /// # Errors
-/// When this machine cannot start the leash or gives no port.
+/// When this machine cannot start the leash or gives no port, or the sandbox is lost.
 pub fn start(
     spec: &ServiceSpec,
     place: &Workplace,
@@ -251,7 +261,7 @@ pub fn start(
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut wrong: Option<String> = None;
     let failure = loop {
-        if let Some(exit) = held.poll() {
+        if let Some(exit) = held.poll()? {
             break StartFailure::Exited(exit);
         }
         if stop.load(Ordering::Relaxed) {
@@ -300,7 +310,10 @@ impl Running {
     }
 
     /// Returns how it ended by itself, if it did.
-    pub fn poll(&mut self) -> Option<Exit> {
+    ///
+    /// # Errors
+    /// When its sandbox has ended, and nothing inside has brought that about.
+    pub fn poll(&mut self) -> io::Result<Option<Exit>> {
         self.held.poll()
     }
 
@@ -385,7 +398,7 @@ impl Held {
     }
 
     /// Returns how the command ended, once nothing of its tree is left.
-    fn poll(&mut self) -> Option<Exit> {
+    fn poll(&mut self) -> io::Result<Option<Exit>> {
         if self.exit.is_none() {
             self.exit = match &mut self.by {
                 By::Leash { child, told, .. } => told.try_recv().ok().map(|line| {
@@ -393,20 +406,20 @@ impl Held {
                     // A leash that told nothing was killed: as if the command had been.
                     Exit::from_line(&line).unwrap_or(Exit::Signalled(9))
                 }),
-                By::Sandbox { session, id, .. } => session.poll(*id),
+                By::Sandbox { session, id, .. } => session.poll(*id)?,
             };
         }
-        self.exit
+        Ok(self.exit)
     }
 
     /// Ends the tree and waits until it has ended.
     fn end(&mut self) -> Exit {
         if let By::Sandbox { session, id, .. } = &self.by {
             let exit = session.end(*id);
-            self.tail.settle(self.clock);
+            self.tail.settle(SETTLING, self.clock);
             return *self.exit.get_or_insert(exit);
         }
-        if let Some(exit) = self.poll() {
+        if let Ok(Some(exit)) = self.poll() {
             return exit;
         }
         if let By::Leash { rein, .. } = &mut self.by {
@@ -414,7 +427,7 @@ impl Held {
         }
         let begun = self.clock.elapsed();
         while self.clock.elapsed() - begun < END {
-            if let Some(exit) = self.poll() {
+            if let Ok(Some(exit)) = self.poll() {
                 return exit;
             }
             self.clock.sleep(LOOK);
@@ -535,7 +548,7 @@ mod tests {
             env: BTreeMap::new(),
             sandbox: None,
         };
-        assert!(place.is_file("model.pkl") && place.is_file("./model.pkl"));
+        assert!(place.is_own_file("model.pkl") && place.is_own_file("./model.pkl"));
         for name in [
             "../../etc/passwd",
             "/etc/passwd",
@@ -545,7 +558,7 @@ mod tests {
             ".",
             "link",
         ] {
-            assert!(!place.is_file(name), "{name}");
+            assert!(!place.is_own_file(name), "{name}");
         }
     }
 }

@@ -13,7 +13,7 @@ const KEPT: usize = 64 << 10;
 const LINES: usize = 40;
 const LINE: usize = 300;
 /// How long after a command's end its last words may take to be read.
-const SETTLING: Duration = Duration::from_secs(2);
+pub(super) const SETTLING: Duration = Duration::from_secs(2);
 
 /// The end of a program's output, shared with the thread that drains it.
 #[derive(Debug, Clone, Default)]
@@ -57,9 +57,9 @@ impl Tail {
     }
 
     /// Waits until all that was printed is read, or somebody holds the stream open beyond a short while.
-    pub(super) fn settle(&self, clock: Clock) {
+    pub(super) fn settle(&self, most: Duration, clock: Clock) {
         let begun = clock.elapsed();
-        while clock.elapsed() - begun < SETTLING
+        while clock.elapsed() - begun < most
             && !self.0.lock().unwrap_or_else(PoisonError::into_inner).ended
         {
             clock.sleep(Duration::from_millis(1));

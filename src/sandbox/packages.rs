@@ -145,7 +145,7 @@ impl Packages {
             fs::write(place.with_extension("fetched.json"), text + "\n")?;
         }
         let tar = match &end {
-            BuildEnd::Built(_) => workplace.open(TAR),
+            BuildEnd::Built(_) => workplace.open(TAR)?,
             BuildEnd::Failed(_) | BuildEnd::TimedOut | BuildEnd::Interrupted => None,
         };
         let Some(tar) = tar else {

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::batch::Builder;
-use super::lock::Lock;
 use super::log::TopicLog;
 use super::pack::{self, Packer};
 use super::page::Page;
 use super::segment::{self, Found, INDEX, Map, PACKED, PACKING, PLAIN, Scanned, io_error, sync_dir};
 use super::{At, Publisher, Reader, StreamError, TopicName};
 use crate::clock::Clock;
+use crate::lock::Lock;
 use crate::event::MAX_LINE;
 
 /// The file whose lock the writer holds.
@@ -170,7 +170,7 @@ pub struct ArchivePublisher {
 impl ArchivePublisher {
     fn open(dir: &Path, options: WriteOptions, clock: Clock) -> Result<Self, StreamError> {
         fs::create_dir_all(dir).map_err(|error| io_error(dir, error))?;
-        let lock = Lock::take(&dir.join(LOCK))?;
+        let lock = segment::lock(&dir.join(LOCK))?;
         let found = tidy(dir)?;
         let packer = Packer::start(dir).map_err(|error| io_error(dir, error))?;
         let mut lost = Vec::new();

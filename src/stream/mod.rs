@@ -45,7 +45,6 @@ mod batch;
 mod broker;
 #[cfg(feature = "kafka")]
 mod kafka;
-mod lock;
 mod log;
 mod pack;
 mod page;

@@ -1,12 +1,13 @@
 //! The files of a topic: segments named by their first event, as they were written or packed, and where their batches lie.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
 use super::batch::{self, HEADER, Header};
+use crate::lock::Lock;
 
 /// A segment as it is written.
 pub(super) const PLAIN: &str = "log";
@@ -30,6 +31,14 @@ pub(super) fn io_error(path: &Path, error: io::Error) -> StreamError {
         path: path.to_owned(),
         error,
     }
+}
+
+/// Takes the lock of a file of the archive's.
+pub(super) fn lock(path: &Path) -> Result<Lock, StreamError> {
+    Lock::take(path).map_err(|error| match error {
+        TryLockError::WouldBlock => StreamError::Locked(path.to_owned()),
+        TryLockError::Error(error) => io_error(path, error),
+    })
 }
 
 /// Returns the file of the segment that begins with an event.

@@ -343,9 +343,11 @@ fn refuse(pool: &mut Pool, shared: &Shared, error: &io::Error) {
 }
 
 /// Whether a connection failed for what this machine lacks, and not for whom it was to (Linux numbers): memory (12), files of the
-/// system and the process (23, 24), local ports (99), a network or a way into it (100, 101), room for buffers (105).
+/// system and the process (23, 24), local ports (99), a network or a way into it (100, 101), room for buffers (105); or a sandbox that
+/// was lost, whose network is down.
 pub(super) fn is_our_lack(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 100 | 101 | 105))
+        || error.kind() == io::ErrorKind::NetworkDown
 }
 
 pub(super) async fn connect(target: &Target) -> io::Result<SendRequest<Empty<Bytes>>> {

@@ -47,6 +47,7 @@ const CLASS: [Attacker; 9] = [
             "signals_the_grader",
             "connects_to_the_machine",
             "kills_the_agent",
+            "sends_descriptors_without_end",
         ],
     },
     Attacker {
@@ -84,12 +85,16 @@ const CLASS: [Attacker; 9] = [
     Attacker {
         name: "kills",
         build: &["kills_everybody"],
-        start: &["kills_the_agent", "kills_everybody"],
+        start: &["kills_the_agent", "starves_the_agent", "kills_everybody"],
         asked: &[],
     },
     Attacker {
         name: "fills",
-        build: &["fills_other_places", "makes_files_without_end"],
+        build: &[
+            "fills_other_places",
+            "sends_descriptors_without_end",
+            "makes_files_without_end",
+        ],
         start: &[
             "takes_memory_in_files",
             "opens_files_without_end",
@@ -118,7 +123,11 @@ const CLASS: [Attacker; 9] = [
     Attacker {
         name: "multiplies",
         build: &["lives_on", "forks_without_end"],
-        start: &["lives_on", "starts_threads_without_end"],
+        start: &[
+            "lives_on",
+            "starts_threads_without_end",
+            "sends_descriptors_without_end",
+        ],
         asked: &[],
     },
     Attacker {

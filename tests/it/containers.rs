@@ -226,7 +226,7 @@ fn a_service_in_a_container_starts_again_and_ends_with_all_it_left() {
     };
     for _ in 0..2 {
         let mut running = begin();
-        assert_eq!(running.poll(), None);
+        assert_eq!(running.poll().unwrap(), None);
         // A command beside it runs in its container.
         let (end, lines) = run(&place, &["sh", "-c", "cat /proc/1/cmdline; id -un"]);
         assert!(matches!(end, BuildEnd::Built(_)), "{end:?} {lines:?}");

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use reelworld::clock::Clock;
 use reelworld::sandbox::{
-    Bounds, BuildEnd, CommandLine, Exit, Isolation, Leash, Limits, Outlet, Probe, ServiceSpec, Start,
+    Bounds, BuildEnd, CommandLine, Exit, Isolation, Leash, Limits, Lost, Outlet, Probe, ServiceSpec, Start,
     Surroundings, Workplace, build, start,
 };
 
-use crate::attacks::program;
+use crate::attacks::{as_an_ordinary_user, program};
 
 const LIMITS: Limits = Limits {
     build: Duration::from_secs(60),
@@ -91,9 +91,12 @@ pub(super) fn workplace(
 }
 
 fn run(place: &Workplace, line: &str) -> (BuildEnd, Vec<String>) {
+    run_until(place, line, &AtomicBool::new(false)).unwrap()
+}
+
+fn run_until(place: &Workplace, line: &str, stop: &AtomicBool) -> std::io::Result<(BuildEnd, Vec<String>)> {
     let words = CommandLine::Shell(line.to_owned()).words();
-    let stop = AtomicBool::new(false);
-    build(&words, place, LIMITS, &leash(), Clock::start(), &stop).unwrap()
+    build(&words, place, LIMITS, &leash(), Clock::start(), stop)
 }
 
 #[test]
@@ -193,9 +196,9 @@ fn what_the_repository_does_to_its_files_stays_inside_and_lasts_from_build_to_ru
         std::fs::read_to_string(dir.path().join("own.txt")).unwrap(),
         "before"
     );
-    assert!(place.is_file("model.pkl") && place.is_file("./own.txt"));
+    assert!(place.is_file("model.pkl").unwrap() && place.is_file("./own.txt").unwrap());
     for name in ["none", "d", "link", "../../etc/passwd", "/etc/passwd", "."] {
-        assert!(!place.is_file(name), "{name}");
+        assert!(!place.is_file(name).unwrap(), "{name}");
     }
 }
 
@@ -359,7 +362,9 @@ fn nothing_of_a_sandbox_outlives_the_grader() {
     // After the build nothing of it runs, though its sandbox lives on.
     assert!(!runs("7654321"));
     let session = place.sandbox.clone().unwrap();
-    let keep = std::thread::spawn(move || run(&place, "exec sleep 7654322"));
+    let keep = std::thread::spawn(move || {
+        run_until(&place, "exec sleep 7654322", &AtomicBool::new(false)).unwrap_err()
+    });
     assert!(within(|| runs("7654322")));
     // The keeper is killed, as the grader would be: bubblewrap ends with it.
     let mut keeper = sleeping("7654322")[0];
@@ -372,11 +377,62 @@ fn nothing_of_a_sandbox_outlives_the_grader() {
     )
     .unwrap();
     assert!(within(|| !runs("7654322")));
-    assert!(matches!(
-        keep.join().unwrap().0,
-        BuildEnd::Failed(Exit::Signalled(9))
-    ));
-    drop(session);
+    let lost = keep.join().unwrap();
+    assert!(Lost::of(&lost).is_some(), "{lost:?}");
+    // Nor is anything else that is asked of it now an answer of the submission's.
+    let lost = session.socket().unwrap_err();
+    assert!(Lost::of(&lost).is_some(), "{lost:?}");
+}
+
+/// Sends descriptors until it may send no more, and listens then, so that it can be seen.
+const FLOOD: &str = "import os, socket
+near, far = socket.socketpair()
+near.setblocking(False)
+file = os.open('/dev/null', os.O_RDONLY)
+try:
+    while True: socket.send_fds(near, [b'x'], [file] * 50)
+except OSError as error: print(error.strerror, flush=True)
+door = socket.create_server(('127.0.0.1', 8082))
+while True: door.accept()
+";
+
+#[test]
+fn descriptors_that_one_has_on_their_way_are_in_nobodys_way() {
+    let Some(isolation) = isolation() else { return };
+    let (dir, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(dir.path().join("flood.py"), FLOOD).unwrap();
+    let at = |dir: &Path| workplace(&isolation, dir, Bounds::default(), Vec::new());
+    let (place, other) = (at(dir.path()), at(empty.path()));
+    let stop = AtomicBool::new(false);
+    let address: SocketAddr = "127.0.0.1:8082".parse().unwrap();
+    let sandbox = place.sandbox.clone().unwrap();
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| run_until(&place, "exec python3 flood.py", &stop));
+        let listens = || {
+            let socket = sandbox.socket().unwrap();
+            socket.is_some_and(|socket| rustix::net::connect(&socket, &address).is_ok())
+        };
+        assert!(within(listens), "the flood is not at its end: {flood:?}");
+        // More sockets than were there before: the agent beside the flood, which is the same user, sends more.
+        let mut taken = Vec::new();
+        let more = || {
+            taken.extend(sandbox.socket().unwrap());
+            taken.len() > 400
+        };
+        assert!(within(more), "sockets do not come");
+        // Another begins, runs what it is given, and has sockets as well.
+        assert_eq!(run(&other, "echo well").1, ["well"]);
+        assert!(within(|| other.sandbox.as_ref().unwrap().socket().unwrap().is_some()));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let (end, lines) = flood.join().unwrap().unwrap();
+        assert_eq!(end, BuildEnd::Interrupted, "{lines:?}");
+        assert_eq!(lines, ["Too many references: cannot splice"]);
+    });
+}
+
+#[test]
+fn descriptors_that_one_has_on_their_way_are_in_nobodys_way_where_all_are_one_ordinary_user() {
+    as_an_ordinary_user("isolation::descriptors_that_one_has_on_their_way_are_in_nobodys_way");
 }
 
 fn runs(mark: &str) -> bool {
@@ -405,7 +461,7 @@ fn parent(pid: i32) -> i32 {
 }
 
 /// Waits for a condition, within a limit.
-fn within(condition: impl Fn() -> bool) -> bool {
+fn within(mut condition: impl FnMut() -> bool) -> bool {
     let clock = Clock::start();
     while clock.elapsed() < Duration::from_secs(10) {
         if condition() {

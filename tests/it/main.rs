@@ -27,6 +27,7 @@ mod isolation;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod layers;
+mod lost;
 mod merge;
 mod mirror;
 mod misfortune;

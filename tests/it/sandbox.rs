@@ -262,10 +262,10 @@ fn a_service_killed_in_the_middle_is_noticed() {
         panic!()
     };
     let clock = Clock::start();
-    while running.poll().is_none() && clock.elapsed() < Duration::from_secs(10) {
+    while running.poll().unwrap().is_none() && clock.elapsed() < Duration::from_secs(10) {
         clock.sleep(Duration::from_millis(20));
     }
-    assert_eq!(running.poll(), Some(Exit::Signalled(9)));
+    assert_eq!(running.poll().unwrap(), Some(Exit::Signalled(9)));
 }
 
 #[test]

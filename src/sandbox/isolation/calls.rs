@@ -70,6 +70,21 @@ const DENIED_HERE: &[libc::c_long] = &[libc::SYS_iopl, libc::SYS_ioperm, libc::S
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: &[libc::c_long] = &[];
 
+/// Calls that change what another process of the same user may do, and which of their arguments says whose: the limits and the
+/// processor's time of the first process inside, our agent, are not for the submission to take away. That it may not be looked into
+/// does not keep it from these.
+const OF_ANOTHER: [(libc::c_long, u8); 7] = [
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
+/// The number of the first process inside.
+const AGENT: u64 = 1;
+
 /// The families of sockets that programs need: files', the internet's, and the kernel's own words about the network inside, which
 /// looking up a name asks for. All others are refused: some (`AF_VSOCK`, to the machine below) no namespace keeps apart, and
 /// others (`AF_ALG`, `AF_PACKET` and a row of old ones) lead into code of the kernel that nobody needs.
@@ -93,6 +108,11 @@ fn filter() -> io::Result<BpfProgram> {
     let mut rules: BTreeMap<i64, _> = denied.map(|call| (*call, Vec::new())).collect();
     for call in [libc::SYS_socket, libc::SYS_socketpair] {
         rules.insert(call, other_families().map_err(io::Error::other)?);
+    }
+    for (call, whose) in OF_ANOTHER {
+        let agents = SeccompCondition::new(whose, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, AGENT)
+            .and_then(|condition| SeccompRule::new(vec![condition]));
+        rules.insert(call, vec![agents.map_err(io::Error::other)?]);
     }
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(io::Error::other)?;

@@ -30,6 +30,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::super::bounds::Bounds;
 use super::super::leash::{Exit, descendants};
 use super::calls;
+use super::files;
 use super::pack;
 use super::walls::{BOX, HOME, REPOSITORY, SHARED, SHARED_MIB, TMP};
 use super::wire::{self, FromAgent, MOST_FDS, ToAgent};
@@ -53,6 +54,8 @@ struct Agent {
     ended: UnixStream,
     /// The commands that run: process, and the grader's number.
     running: BTreeMap<i32, u32>,
+    /// Open files of each process of a command.
+    open_files: u64,
 }
 
 impl Agent {
@@ -68,12 +71,14 @@ impl Agent {
         };
         settle(&bounds).map_err(|error| io::Error::other(format!("places in memory: {error}")))?;
         bound(&bounds, memory)?;
+        let open_files = files::of_commands(bounds.open_files, files::raise()?);
         calls::deny()?;
         wire::send(&control, &FromAgent::Ready, &[])?;
         Ok(Self {
             control,
             ended,
             running: BTreeMap::new(),
+            open_files,
         })
     }
 
@@ -118,7 +123,7 @@ impl Agent {
                 };
                 self.tell(&FromAgent::Unpacked { id, fault }, &[])
             }
-            ToAgent::Run { id, words, env } => match start(&words, &env, fds.pop()) {
+            ToAgent::Run { id, words, env } => match start(&words, &env, fds.pop(), self.open_files) {
                 Ok(pid) => {
                     self.running.insert(pid, id);
                     Ok(())
@@ -262,11 +267,11 @@ fn settle(bounds: &Bounds) -> io::Result<()> {
     Ok(())
 }
 
-/// Bounds this process and so all that come from it. Nothing here can be raised again from inside.
+/// Bounds this process and so all that come from it. Nothing here can be raised again from inside. Open files are bounded where a
+/// command begins.
 fn bound(bounds: &Bounds, memory: bool) -> io::Result<()> {
     let mut all = vec![
         (Resource::RLIMIT_NPROC, u64::from(bounds.processes)),
-        (Resource::RLIMIT_NOFILE, u64::from(bounds.open_files)),
         (Resource::RLIMIT_FSIZE, u64::from(bounds.file_mib) << 20),
         (Resource::RLIMIT_CORE, 0),
     ];
@@ -283,11 +288,18 @@ fn bound(bounds: &Bounds, memory: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn start(words: &[String], env: &BTreeMap<String, String>, output: Option<OwnedFd>) -> io::Result<i32> {
+fn start(
+    words: &[String],
+    env: &BTreeMap<String, String>,
+    output: Option<OwnedFd>,
+    open_files: u64,
+) -> io::Result<i32> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let output = output.ok_or(io::ErrorKind::InvalidInput)?;
     let both = output.try_clone()?;
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    files::bound(&mut command, open_files);
+    let child = command
         .args(arguments)
         .env_clear()
         .envs(env)

@@ -158,7 +158,7 @@ impl Kept {
         })
     }
 
-    /// Does what the grader says until it says nothing more or the sandbox has ended.
+    /// Does what the grader says until it says nothing more. A sandbox that has ended before has its toll to be asked for.
     fn keep(&mut self, rein: impl AsFd) -> io::Result<()> {
         loop {
             let mut both = [
@@ -172,9 +172,7 @@ impl Kept {
             let [said, ended] = both.map(|fd| !fd.revents().is_empty());
             if ended {
                 io::Read::read(&mut self.ended, &mut [0; 64])?;
-                if self.child.try_wait()?.is_some() {
-                    return Ok(());
-                }
+                self.child.try_wait()?;
             }
             if said {
                 match wire::receive::<ToKeeper>(&rein)? {

@@ -8,12 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::super::bounds::Bounds;
+use super::super::isolate::Lost;
 use super::super::leash::Exit;
 use super::super::output::Tail;
+use super::files;
 use super::wire::{self, Container, FromAgent, FromKeeper, Held, MOST_FDS, Order, ToAgent, ToKeeper, Toll};
 use crate::clock::Clock;
 
@@ -23,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_secs(8);
 /// How often we look whether it has.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long we wait for what an agent has said before it was gone; its keeper, which lives on, could say more.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Sockets that are kept ready, and how few of them are left when more are asked for.
 const STOCK: usize = 2 * MOST_FDS;
 const LOW: usize = MOST_FDS;
@@ -51,6 +55,11 @@ pub(in super::super) struct Session {
     agent: Arc<Agent>,
     next: AtomicU32,
     held: Held,
+    /// What the keeper and what it has started say while it lives: nobody of the submission does.
+    told: Tail,
+    /// What has ended it, once it has ended without our word.
+    lost: OnceLock<Result<Exit, Lost>>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -96,6 +105,7 @@ impl Session {
     /// # Errors
     /// When this machine gives no sandbox, with what bubblewrap said; when the submission cannot be read or is too large.
     pub(in super::super) fn open(plan: &Plan, dir: Option<&Path>, clock: Clock) -> io::Result<Self> {
+        files::raise()?;
         let (rein, keeper_end) = wire::pair()?;
         let (control, agent_end) = wire::pair()?;
         let mut child = Command::new(&plan.program)
@@ -161,9 +171,10 @@ impl Session {
                 return Err(io::Error::other(said(&mut child)));
             }
         };
-        // What the keeper says later is nobody's; it must not fill a pipe.
+        // What the keeper says later must not fill a pipe.
+        let told = Tail::default();
         if let Some(stderr) = child.stderr.take() {
-            Tail::default().drain(stderr, None, clock);
+            told.drain(stderr, None, clock);
         }
         let session = Self {
             keeper: Mutex::new(Keeper {
@@ -174,6 +185,9 @@ impl Session {
             agent,
             next: AtomicU32::new(1),
             held,
+            told,
+            lost: OnceLock::new(),
+            clock,
         };
         if let Some(dir) = dir.filter(|_| plan.container.is_none()) {
             session.unpack(dir, &plan.bounds)?;
@@ -225,35 +239,46 @@ impl Session {
     ) -> io::Result<u32> {
         let id = self.number();
         let (words, env) = (words.to_vec(), env.clone());
-        match self.say(&ToAgent::Run { id, words, env }, &[output]) {
-            // A sandbox that has ended tells so when the command is looked at.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(id),
-            other => other.map(|()| id),
-        }
+        self.say(&ToAgent::Run { id, words, env }, &[output])?;
+        Ok(id)
     }
 
     /// Returns how a command ended, if it has.
-    pub(in super::super) fn poll(&self, id: u32) -> Option<Exit> {
-        let exit = {
+    ///
+    /// # Errors
+    /// [`Lost`] when everything inside has ended, and nothing inside has brought that about.
+    pub(in super::super) fn poll(&self, id: u32) -> io::Result<Option<Exit>> {
+        let (exit, is_gone) = {
             let state = self.agent.lock();
-            match state.ends.get(&id) {
-                Some(exit) => *exit,
-                // The first process inside is killed only when all of it is.
-                None if state.gone => Exit::Signalled(9),
-                None => return None,
-            }
+            (state.ends.get(&id).copied(), state.gone)
         };
-        Some(match exit {
+        Ok(match exit {
             // A shell tells of its child's end by a number; a main process may fail because a worker was ended.
-            Exit::Signalled(_) | Exit::Failure(_) if self.was_memory() => Exit::OutOfMemory,
+            Some(Exit::Signalled(_) | Exit::Failure(_)) if self.was_memory() => Some(Exit::OutOfMemory),
+            None if is_gone => Some(self.lost()?),
             other => other,
         })
+    }
+
+    /// Tells what has ended everything inside: the agent, which is the first process there, is gone, and we have not said so. No signal
+    /// from inside reaches it, and it does not end by itself. What a submission can do is to use up its memory: the system may then end
+    /// the agent as well as another, and the keeper knows.
+    fn lost(&self) -> io::Result<Exit> {
+        let lost = self.lost.get_or_init(|| {
+            if self.was_memory() {
+                return Ok(Exit::OutOfMemory);
+            }
+            self.told.settle(LAST_WORDS, self.clock);
+            let (lines, _) = self.told.lines();
+            Err(Lost::new(lines.last().map(String::as_str)))
+        });
+        lost.clone().map_err(io::Error::from)
     }
 
     /// Ends a command and returns how it ended.
     pub(in super::super) fn end(&self, id: u32) -> Exit {
         // It may have ended by itself; what it has left behind has not.
-        let by_itself = self.poll(id);
+        let by_itself = self.poll(id).ok().flatten();
         let over = self
             .say(&ToAgent::End { id }, &[])
             .and_then(|()| self.answer(id))
@@ -310,6 +335,9 @@ impl Session {
         let (socket, few) = {
             let mut state = self.agent.lock();
             if state.gone {
+                drop(state);
+                // Nobody is there, and that is the submission's doing, or else the network's of which ours is the care.
+                self.lost()?;
                 return Err(io::Error::new(
                     io::ErrorKind::ConnectionRefused,
                     "everything in the sandbox has ended",
@@ -368,10 +396,16 @@ impl Session {
     }
 
     /// Tells whether a name is a plain file of the repository.
-    pub(in super::super) fn is_file(&self, name: &str) -> bool {
+    ///
+    /// # Errors
+    /// When the sandbox does not answer.
+    pub(in super::super) fn is_file(&self, name: &str) -> io::Result<bool> {
         let (id, name) = (self.number(), name.to_owned());
-        let asked = self.say(&ToAgent::IsFile { id, name }, &[]);
-        matches!(asked.and_then(|()| self.answer(id)), Ok(Answer::Is(true)))
+        self.say(&ToAgent::IsFile { id, name }, &[])?;
+        match self.answer(id)? {
+            Answer::Is(is) => Ok(is),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Opens a plain file of the repository for reading; none if it is none.
@@ -391,12 +425,20 @@ impl Session {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Says something to the agent; one that is gone cannot hear it, which is told by who waits for what comes of it.
     fn say(&self, word: &ToAgent, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        wire::send(&self.agent.control, word, fds)
+        match wire::send(&self.agent.control, word, fds) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
     }
 
     fn answer(&self, id: u32) -> io::Result<Answer> {
-        self.agent.wait(|state| state.answers.remove(&id))
+        let answer = self.agent.wait(|state| state.answers.remove(&id));
+        if answer.is_err() && self.agent.lock().gone {
+            self.lost()?;
+        }
+        answer
     }
 }
 

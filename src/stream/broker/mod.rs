@@ -23,10 +23,10 @@ use sha2::{Digest, Sha256};
 use self::groups::Groups;
 use self::offsets::Offsets;
 use self::shared::Shared;
-use super::lock::Lock;
-use super::segment::io_error;
+use super::segment::{io_error, lock};
 use super::{Archive, StreamError};
 use crate::clock::Clock;
+use crate::lock::Lock;
 
 /// The folder of an archive in which the broker keeps what groups have committed; no topic can have its name.
 const HOME: &str = ".broker";
@@ -101,7 +101,7 @@ impl Broker {
     ) -> Result<Self, StreamError> {
         let home = archive.dir().join(HOME);
         fs::create_dir_all(&home).map_err(|error| io_error(&home, error))?;
-        let lock = Lock::take(&home.join("lock"))?;
+        let lock = lock(&home.join("lock"))?;
         let path = home.join("offsets");
         let offsets = Offsets::open(&path).map_err(|error| io_error(&path, error))?;
         let address = listener

@@ -3,30 +3,24 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-use super::StreamError;
-use super::segment::io_error;
-
 /// The lock of a file, held until it is dropped or this process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub struct Lock(File);
 
 impl Lock {
     /// Takes the lock of a file, which is made if it is not there.
     ///
     /// # Errors
-    /// [`StreamError::Locked`] when another holds it.
-    pub(super) fn take(path: &Path) -> Result<Self, StreamError> {
+    /// [`TryLockError::WouldBlock`] when another holds it.
+    pub fn take(path: &Path) -> Result<Self, TryLockError> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)
-            .map_err(|error| io_error(path, error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(StreamError::Locked(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(io_error(path, error)),
-        }
+            .map_err(TryLockError::Error)?;
+        file.try_lock()?;
+        Ok(Self(file))
     }
 }
 
@@ -47,7 +41,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let lock = Lock::take(&path).unwrap();
-        assert!(matches!(Lock::take(&path), Err(StreamError::Locked(_))));
+        assert!(matches!(Lock::take(&path), Err(TryLockError::WouldBlock)));
         // What a process that was forked holds until it runs its program.
         let inherited = lock.0.try_clone().unwrap();
         drop(lock);
