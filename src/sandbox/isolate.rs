@@ -61,7 +61,10 @@ impl Lost {
     /// Makes it of the last that its keeper or its agent have said, if they have.
     #[cfg(target_os = "linux")]
     pub(super) fn new(said: Option<&str>) -> Self {
-        Self(said.unwrap_or("without a word, as one that was killed").to_owned())
+        Self(
+            said.unwrap_or("without a word, as one that was killed")
+                .to_owned(),
+        )
     }
 
     /// Returns it where an error is that.

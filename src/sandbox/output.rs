@@ -59,9 +59,7 @@ impl Tail {
     /// Waits until all that was printed is read, or somebody holds the stream open beyond a short while.
     pub(super) fn settle(&self, most: Duration, clock: Clock) {
         let begun = clock.elapsed();
-        while clock.elapsed() - begun < most
-            && !self.0.lock().unwrap_or_else(PoisonError::into_inner).ended
-        {
+        while clock.elapsed() - begun < most && !self.0.lock().unwrap_or_else(PoisonError::into_inner).ended {
             clock.sleep(Duration::from_millis(1));
         }
     }

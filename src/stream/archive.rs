@@ -17,8 +17,8 @@ use super::page::Page;
 use super::segment::{self, Found, INDEX, Map, PACKED, PACKING, PLAIN, Scanned, io_error, sync_dir};
 use super::{At, Publisher, Reader, StreamError, TopicName};
 use crate::clock::Clock;
-use crate::lock::Lock;
 use crate::event::MAX_LINE;
+use crate::lock::Lock;
 
 /// The file whose lock the writer holds.
 const LOCK: &str = "writer.lock";

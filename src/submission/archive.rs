@@ -1,7 +1,7 @@
 //! Unpacking what somebody else packed: entry by entry, each looked at before anything is written.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -10,6 +10,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::StageError;
+use super::meter::{Allowance, Metered};
 use super::stage::Stage;
 
 /// How an archive is packed.
@@ -28,8 +29,12 @@ pub(super) const ENDINGS: [(&str, Packing); 4] = [
     (".zip", Packing::Zip),
 ];
 
-/// The most bytes of a record about the next entry: its long name and the like, which are read into memory.
-const MOST_RECORD: u64 = 64 << 10;
+/// The most bytes between two entries of a tar: the long name of the second and the like, which are read into memory.
+const MOST_RECORDS: u64 = 64 << 10;
+/// What an entry may take in the directory of a zip, name and notes included: three times what it has in most.
+const MOST_OF_AN_ENTRY: u64 = 256;
+/// The end of a zip, where the ends of its directory are: a comment of any length, and room for the records before it.
+const ENDS: u64 = 68 << 10;
 
 /// Returns the packing that a name stands for, and the name without its ending.
 pub(super) fn packing(name: &str) -> Option<(Packing, &str)> {
@@ -54,18 +59,34 @@ pub(super) fn unpack(file: &Path, stage: &mut Stage<'_>) -> Result<(), StageErro
     stage.packed(open()?.metadata()?.len())?;
     match packing {
         Packing::Zip => unzip(BufReader::new(open()?), stage),
-        Packing::Tar => untar(|| Ok(BufReader::new(open()?)), stage),
-        Packing::TarGz => untar(|| Ok(MultiGzDecoder::new(BufReader::new(open()?))), stage),
+        Packing::Tar => untar(BufReader::new(open()?), stage),
+        Packing::TarGz => untar(MultiGzDecoder::new(BufReader::new(open()?)), stage),
     }
 }
 
-fn unzip(from: impl Read + Seek, stage: &mut Stage<'_>) -> Result<(), StageError> {
-    let mut archive = ZipArchive::new(from).map_err(|error| damaged(&error))?;
-    if archive.len() as u64 > u64::from(stage.limits().entries) {
-        return Err(StageError::Refused(format!(
-            "it holds more than {} files and folders",
-            stage.limits().entries
-        )));
+fn unzip(mut from: impl Read + Seek, stage: &mut Stage<'_>) -> Result<(), StageError> {
+    let most = u64::from(stage.limits().entries);
+    let too_many = || StageError::Refused(format!("it holds more than {most} files and folders"));
+    if most_claimed(&mut from)? > most {
+        return Err(too_many());
+    }
+    // The library takes the whole directory into memory, which another than the one looked at may turn out to be.
+    let allowance = Allowance::default();
+    let bound = most * MOST_OF_AN_ENTRY + ENDS;
+    allowance.set(bound);
+    let mut archive = ZipArchive::new(Metered::new(from, &allowance)).map_err(|error| {
+        if allowance.is_spent() {
+            StageError::Refused(format!(
+                "the archive's list of its files has more than {} KiB",
+                bound >> 10
+            ))
+        } else {
+            damaged(&error)
+        }
+    })?;
+    allowance.set(u64::MAX);
+    if archive.len() as u64 > most {
+        return Err(too_many());
     }
     for place in 0..archive.len() {
         let mut entry = archive.by_index(place).map_err(|error| damaged(&error))?;
@@ -86,6 +107,34 @@ fn unzip(from: impl Read + Seek, stage: &mut Stage<'_>) -> Result<(), StageError
     Ok(())
 }
 
+/// Returns the most entries that an end of the directory, of either size, speaks of in the tail of a zip: which of them a library
+/// believes is its own matter.
+fn most_claimed(from: &mut (impl Read + Seek)) -> Result<u64, StageError> {
+    let length = from.seek(SeekFrom::End(0))?;
+    from.seek(SeekFrom::Start(length.saturating_sub(ENDS)))?;
+    let mut tail = Vec::new();
+    from.take(ENDS).read_to_end(&mut tail)?;
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for place in 0..tail.len() {
+        let record = &tail[place..];
+        if record.starts_with(b"PK\x05\x06")
+            && let Some(count) = record.get(10..).and_then(<[u8]>::first_chunk)
+        {
+            small.push(u64::from(u16::from_le_bytes(*count)));
+        }
+        if record.starts_with(b"PK\x06\x06")
+            && let Some(count) = record.get(32..).and_then(<[u8]>::first_chunk)
+        {
+            large.push(u64::from_le_bytes(*count));
+        }
+    }
+    // The small one says by its highest number that the large one knows.
+    if !large.is_empty() {
+        small.retain(|count| *count != u64::from(u16::MAX));
+    }
+    Ok(small.into_iter().chain(large).max().unwrap_or(0))
+}
+
 fn damaged(error: &ZipError) -> StageError {
     match error {
         ZipError::UnsupportedArchive(why) if *why == ZipError::PASSWORD_REQUIRED => {
@@ -98,31 +147,33 @@ fn damaged(error: &ZipError) -> StageError {
     }
 }
 
-/// Reads a tar twice: once for the sizes of records that a second reading takes into memory, then for the files.
-fn untar<R: Read>(open: impl Fn() -> Result<R, StageError>, stage: &mut Stage<'_>) -> Result<(), StageError> {
+/// Unpacks a tar entry by entry. What is read between two of them are the names and notes of the second, which the library takes into
+/// memory: by what it makes of them alone, whoever else may read the archive otherwise.
+fn untar(packed: impl Read, stage: &mut Stage<'_>) -> Result<(), StageError> {
     let damaged = |error: io::Error| StageError::Refused(format!("the archive is damaged: {error}"));
-    let most = stage.limits().bytes;
+    let entries = u64::from(stage.limits().entries);
     // Headers and padding come on top of files; what is cut here is refused as damaged at the latest.
-    let bound = most + u64::from(stage.limits().entries) * 2_048;
-    let mut archive = tar::Archive::new(open()?.take(bound));
-    let mut count = 0;
-    for entry in archive.entries().map_err(damaged)?.raw(true) {
-        let entry = entry.map_err(damaged)?;
-        let header = entry.header();
-        let kind = header.entry_type();
-        let record = kind.is_gnu_longname()
-            || kind.is_gnu_longlink()
-            || kind.is_pax_global_extensions()
-            || kind.is_pax_local_extensions();
-        let size = header.entry_size().map_err(damaged)?;
-        if record && size > MOST_RECORD {
-            return Err(StageError::Refused(format!(
-                "a name or a note in the archive has more than {} KiB",
-                MOST_RECORD >> 10
-            )));
-        }
+    let bound = stage.limits().bytes + entries * 2_048;
+    let allowance = Allowance::default();
+    let mut archive = tar::Archive::new(Metered::new(packed.take(bound), &allowance));
+    let mut all = archive.entries().map_err(damaged)?;
+    let (mut count, mut unread) = (0, bound);
+    loop {
+        allowance.set(MOST_RECORDS);
+        let Some(entry) = all.next() else { return Ok(()) };
+        let mut entry = entry.map_err(|error| {
+            if allowance.is_spent() {
+                StageError::Refused(format!(
+                    "names and notes of an entry of the archive have more than {} KiB",
+                    MOST_RECORDS >> 10
+                ))
+            } else {
+                damaged(error)
+            }
+        })?;
+        allowance.set(u64::MAX);
         count += 1;
-        if count > 3 * u64::from(stage.limits().entries) {
+        if count > 3 * entries {
             return Err(StageError::Refused(
                 "it holds too many files and folders".to_owned(),
             ));
@@ -130,35 +181,38 @@ fn untar<R: Read>(open: impl Fn() -> Result<R, StageError>, stage: &mut Stage<'_
         if stage.stopped() {
             return Err(StageError::Interrupted);
         }
+        take(&mut entry, stage)?;
+        // What is left of it, and be it zeros that are nowhere, is passed over here, so that what is read next is about the next.
+        let passed = io::copy(&mut entry.take(unread), &mut io::sink()).map_err(damaged)?;
+        unread -= passed;
     }
-    let mut archive = tar::Archive::new(open()?.take(bound));
-    for entry in archive.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        let bytes = entry.path_bytes().into_owned();
-        let Ok(name) = String::from_utf8(bytes) else {
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            stage.leave_out("its name is not UTF-8", &name)?;
-            continue;
-        };
-        match entry.header().entry_type() {
-            EntryType::Directory => stage.folder(&name)?,
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let mode = entry.header().mode().unwrap_or(0o644);
-                stage.file(&name, mode & 0o100 != 0, &mut entry)?;
-            }
-            EntryType::Symlink | EntryType::Link => stage.leave_out("a link", &name)?,
-            EntryType::XGlobalHeader => {}
-            _ => stage.leave_out("neither a file nor a folder", &name)?,
+}
+
+/// Takes an entry of a tar.
+fn take<R: Read>(entry: &mut tar::Entry<'_, R>, stage: &mut Stage<'_>) -> Result<(), StageError> {
+    let Ok(name) = String::from_utf8(entry.path_bytes().into_owned()) else {
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        return stage.leave_out("its name is not UTF-8", &name);
+    };
+    match entry.header().entry_type() {
+        EntryType::Directory => stage.folder(&name),
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            let mode = entry.header().mode().unwrap_or(0o644);
+            stage.file(&name, mode & 0o100 != 0, entry)
         }
+        EntryType::Symlink | EntryType::Link => stage.leave_out("a link", &name),
+        EntryType::XGlobalHeader => Ok(()),
+        _ => stage.leave_out("neither a file nor a folder", &name),
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::fs;
     use std::io::{Cursor, Write};
     use std::path::PathBuf;
+    use std::rc::Rc;
     use std::sync::atomic::AtomicBool;
 
     use flate2::Compression;
@@ -422,6 +476,124 @@ mod tests {
         let bytes = tarred(&[("long", &name, EntryType::GNULongName), ("x", b"", FILE)]);
         let why = Bench::new().unpack("a.tar", &bytes, LIMITS).unwrap_err();
         assert!(why.contains("64 KiB"), "{why}");
+    }
+
+    /// A reader that counts what is read of it.
+    struct Counted<R>(R, Rc<Cell<u64>>);
+
+    impl<R: Read> Read for Counted<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            self.1.set(self.1.get() + count as u64);
+            Ok(count)
+        }
+    }
+
+    impl<R: Seek> Seek for Counted<R> {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    /// Why bytes are refused, and how many are read of them before that is known.
+    fn refused<T>(
+        bytes: T,
+        limits: StageLimits,
+        by: impl FnOnce(Counted<T>, &mut Stage<'_>) -> Result<(), StageError>,
+    ) -> (String, u64) {
+        let (dir, flag, read) = (
+            tempfile::tempdir().unwrap(),
+            AtomicBool::new(false),
+            Rc::default(),
+        );
+        let mut stage = Stage::begin(&dir.path().join("team"), limits, &flag).unwrap();
+        match by(Counted(bytes, Rc::clone(&read)), &mut stage) {
+            Err(StageError::Refused(why)) => (why, read.get()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_record_that_a_note_hides_in_a_file_is_refused_before_it_is_read() {
+        // By its header the file holds all that follows; by the note before it, it is empty, and what follows are entries.
+        let name = vec![b'n'; 8 << 20];
+        let hidden = tarred(&[("long", &name, EntryType::GNULongName), ("x", b"", FILE)]);
+        let note = b"9 size=0\n";
+        let gz = gzipped(&tarred(&[
+            ("note", note, EntryType::XHeader),
+            ("file", &hidden, FILE),
+        ]));
+        assert!(gz.len() < 128 << 10, "{}", gz.len());
+        let (why, read) = refused(MultiGzDecoder::new(&gz[..]), LIMITS, untar);
+        assert!(why.contains("64 KiB"), "{why}");
+        assert!(read <= 4 * MOST_RECORDS, "{read} bytes were read");
+        // Nor are several that stay below the bound each.
+        let part = vec![b'n'; 60 << 10];
+        let several = tarred(&[
+            ("long", &part, EntryType::GNULongName),
+            ("link", &part, EntryType::GNULongLink),
+            ("x", b"", FILE),
+        ]);
+        let (why, read) = refused(&several[..], LIMITS, untar);
+        assert!(why.contains("64 KiB"), "{why}");
+        assert!(read <= 4 * MOST_RECORDS, "{read} bytes were read");
+    }
+
+    /// The directory of a zip and its end, without the files that it names.
+    fn directory(entries: u64, name: &[u8], large: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..entries {
+            let mut header = [0; 46];
+            header[..4].copy_from_slice(b"PK\x01\x02");
+            header[28..30].copy_from_slice(&(name.len() as u16).to_le_bytes());
+            bytes.extend([&header, name].concat());
+        }
+        let size = bytes.len() as u64;
+        if large {
+            let mut end = [0; 56];
+            end[..4].copy_from_slice(b"PK\x06\x06");
+            end[4..12].copy_from_slice(&44_u64.to_le_bytes());
+            for at in [24, 32] {
+                end[at..at + 8].copy_from_slice(&entries.to_le_bytes());
+            }
+            end[40..48].copy_from_slice(&size.to_le_bytes());
+            let mut place = [0; 20];
+            place[..4].copy_from_slice(b"PK\x06\x07");
+            place[8..16].copy_from_slice(&size.to_le_bytes());
+            place[16] = 1;
+            bytes.extend([&end[..], &place].concat());
+        }
+        let mut end = [0; 22];
+        end[..4].copy_from_slice(b"PK\x05\x06");
+        let count = u16::try_from(entries).unwrap_or(u16::MAX).to_le_bytes();
+        for at in [8, 10] {
+            end[at..at + 2].copy_from_slice(&count);
+        }
+        end[12..16].copy_from_slice(&(size as u32).to_le_bytes());
+        bytes.extend(end);
+        bytes
+    }
+
+    #[test]
+    fn a_directory_of_too_many_files_is_refused_before_it_is_read() {
+        for (entries, large) in [(60_000, false), (200_000, true)] {
+            let bytes = directory(entries, b"n", large);
+            let (why, read) = refused(Cursor::new(bytes), LIMITS, unzip);
+            assert!(why.contains("more than 50000 files and folders"), "{why}");
+            assert!(read <= ENDS, "{read} bytes were read");
+        }
+        // As many as may be, each with more to its name than a name has.
+        let few = StageLimits {
+            entries: 100,
+            ..LIMITS
+        };
+        let bytes = directory(100, &[b'n'; 60_000], false);
+        let (why, read) = refused(Cursor::new(bytes), few, unzip);
+        assert!(why.contains("list of its files"), "{why}");
+        assert!(
+            read <= 2 * ENDS + 100 * MOST_OF_AN_ENTRY,
+            "{read} bytes were read"
+        );
     }
 
     #[test]

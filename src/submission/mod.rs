@@ -8,6 +8,7 @@
 mod archive;
 mod checkout;
 mod find;
+mod meter;
 mod name;
 mod stage;
 

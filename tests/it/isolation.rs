@@ -422,7 +422,13 @@ fn descriptors_that_one_has_on_their_way_are_in_nobodys_way() {
         assert!(within(more), "sockets do not come");
         // Another begins, runs what it is given, and has sockets as well.
         assert_eq!(run(&other, "echo well").1, ["well"]);
-        assert!(within(|| other.sandbox.as_ref().unwrap().socket().unwrap().is_some()));
+        assert!(within(|| other
+            .sandbox
+            .as_ref()
+            .unwrap()
+            .socket()
+            .unwrap()
+            .is_some()));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let (end, lines) = flood.join().unwrap().unwrap();
         assert_eq!(end, BuildEnd::Interrupted, "{lines:?}");

@@ -79,7 +79,12 @@ impl Ground {
         let report: Value = serde_json::from_slice(&report).unwrap();
         let criteria = report["criteria"].as_array().unwrap().iter();
         criteria
-            .map(|one| (one["verdict"].as_str().unwrap().to_owned(), one["why"].to_string()))
+            .map(|one| {
+                (
+                    one["verdict"].as_str().unwrap().to_owned(),
+                    one["why"].to_string(),
+                )
+            })
             .collect()
     }
 
