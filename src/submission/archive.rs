@@ -587,7 +587,7 @@ mod tests {
             entries: 100,
             ..LIMITS
         };
-        let bytes = directory(100, &[b'n'; 60_000], false);
+        let bytes = directory(100, &vec![b'n'; 60_000], false);
         let (why, read) = refused(Cursor::new(bytes), few, unzip);
         assert!(why.contains("list of its files"), "{why}");
         assert!(
