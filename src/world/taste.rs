@@ -17,59 +17,66 @@ pub(super) const FEATURES: usize = 4 + GENRES + LATENT;
 /// The number of sums that the dot product keeps side by side: two registers of the least common machine.
 const LANES: usize = 8;
 
-/// The standard deviation of appeal in logits.
+/// The standard deviation in logits of what appeal is made of.
 const APPEAL_SD: f64 = 3.023;
+/// The standard deviation and the shape of appeal itself, a skew-normal in every world: its parts decide on the order alone.
+const CURVE_SD: f64 = 3.045;
+const CURVE_SKEW: f64 = -1.825;
+/// How much more a movie counts for each logit of its appeal where spreads are made equal between worlds.
+const ATTENTION: f64 = 0.4;
+/// How recency, age and highbrow go with appeal, so weighted.
+const AXIS_APPEAL: [f64; 3] = [-0.066, 0.113, 0.350];
 /// The correlation of appeal with quality.
 const APPEAL_QUALITY: f64 = 0.319;
 /// The share of appeal's variance that is awareness and not merit.
 const AWARENESS_SHARE: f64 = 0.25;
-/// The shape of the skew-normal appeal: a bounded head and a long dead tail, which is what real catalogues have.
+/// The shape of the skew-normal parts of appeal: a bounded head and a long dead tail, which is what real catalogues have.
 const APPEAL_SKEW: f64 = -2.815;
 /// The weight of a genre's general popularity in appeal.
 const GENRE_POPULARITY: f64 = 1.219;
 /// The bonus of movies older than eight years: those that are still offered are the better ones.
 const OLD_BONUS: f64 = 0.259;
 /// The geometric decay of the weights of latent dimensions.
-const LATENT_DECAY: f64 = 0.896;
+const LATENT_DECAY: f64 = 0.889;
 /// The share of a movie's latent position that it has in common with its micro-genre.
-const CLUSTERED: f64 = 0.470;
+const CLUSTERED: f64 = 0.518;
 /// How much further out in latent taste a movie lies for each standard deviation by which its appeal is below the mean:
 /// what few know is more particular than what everybody watches.
-const NICHE: f64 = 0.131;
+const NICHE: f64 = 0.105;
 /// The logarithm of the most that this may widen or narrow a position.
 const NICHE_BOUND: f64 = 0.7;
 /// The number of micro-genres.
 pub(super) const CLUSTERS: usize = 104;
 /// The standard deviations of personal taste: recency, era, highbrow, genre, latent.
-const TASTE_RECENCY: f64 = 1.902;
-const TASTE_ERA: f64 = 0.506;
-const TASTE_HIGHBROW: f64 = 0.447;
-const TASTE_GENRE: f64 = 0.863;
-const TASTE_LATENT: f64 = 2.719;
+const TASTE_RECENCY: f64 = 1.987;
+const TASTE_ERA: f64 = 0.540;
+const TASTE_HIGHBROW: f64 = 0.520;
+const TASTE_GENRE: f64 = 0.870;
+const TASTE_LATENT: f64 = 2.594;
 /// How much genders and ages differ in their genres.
-const GENDER_GENRE: f64 = 4.011;
-const AGE_GENRE: f64 = 2.833;
+const GENDER_GENRE: f64 = 4.200;
+const AGE_GENRE: f64 = 3.100;
 /// The spread of how much appeal counts for a user.
-const MAINSTREAM: f64 = 0.305;
+const MAINSTREAM: f64 = 0.310;
 
 /// The rating's latent mean and its parts.
-const RATING_MEAN: f64 = 3.430;
-const RATING_USER: f64 = 0.486;
+const RATING_MEAN: f64 = 3.445;
+const RATING_USER: f64 = 0.470;
 const RATING_ACTIVITY: f64 = 0.105;
-const RATING_QUALITY: f64 = 0.638;
-const RATING_APPEAL: f64 = 0.522;
-const RATING_ITEM: f64 = 0.077;
-const RATING_SCALE: f64 = 0.383;
-const RATING_TASTE: [f64; 4] = [0.255, 0.421, 0.586, 0.102];
+const RATING_QUALITY: f64 = 0.654;
+const RATING_APPEAL: f64 = 0.512;
+const RATING_ITEM: f64 = 0.065;
+const RATING_SCALE: f64 = 0.370;
+const RATING_TASTE: [f64; 4] = [0.217, 0.461, 0.612, 0.105];
 /// What the least appealing movies lose in ratings: this times the square of how far their appeal is below `-DULL_FROM`.
-const DULL: f64 = 0.100;
+const DULL: f64 = 0.130;
 const DULL_FROM: f64 = 0.976;
 /// Stable idiosyncrasy of a user about a movie, which nobody could learn from others.
-const IDIOSYNCRASY: f64 = 0.873;
+const IDIOSYNCRASY: f64 = 0.864;
 /// The noise of one occasion.
 const OCCASION: f64 = 0.440;
 /// Where the latent scale is cut into stars one to five.
-const CUTS: [f64; 4] = [2.287, 3.337, 4.621, 6.147];
+const CUTS: [f64; 4] = [2.300, 3.327, 4.602, 6.167];
 
 /// Activity in viewings in thirty days: a least number plus a Weibull of this shape and scale.
 const ACTIVITY_LEAST: f64 = 4.0;
@@ -185,6 +192,9 @@ pub(super) fn standardise(movies: &mut [MovieTraits]) {
         let known = residual * libm::sqrt(AWARENESS_SHARE) * movie.appeal;
         movie.intrinsic = APPEAL_SD * merit + common;
         movie.appeal = APPEAL_SD * (merit + known) + common;
+    }
+    follow_curve(movies);
+    for movie in movies.iter_mut() {
         movie.appeal_z = movie.appeal;
         movie.features[0] = movie.appeal as f32;
     }
@@ -193,6 +203,7 @@ pub(super) fn standardise(movies: &mut [MovieTraits]) {
         |movie| movie.appeal_z,
         |movie, value| movie.appeal_z = value,
     );
+    make_alike(movies);
     for movie in movies {
         let wider = libm::exp((-NICHE * movie.appeal_z).clamp(-NICHE_BOUND, NICHE_BOUND)) as f32;
         for position in &mut movie.features[4 + GENRES..] {
@@ -201,6 +212,102 @@ pub(super) fn standardise(movies: &mut [MovieTraits]) {
         let dull = (-DULL_FROM - movie.appeal_z).max(0.0);
         movie.rating_item -= DULL * dull * dull;
     }
+}
+
+/// Gives every world the same popularity curve: the movie of each rank by appeal has that quantile of the curve.
+///
+/// The sum of the parts has a head without bound, which would differ from world to world. What is changed counts as merit.
+fn follow_curve(movies: &mut [MovieTraits]) {
+    let mut order: Vec<usize> = (0..movies.len()).collect();
+    order.sort_by(|a, b| movies[*a].appeal.total_cmp(&movies[*b].appeal));
+    for (place, value) in order.into_iter().zip(curve(movies.len())) {
+        let movie = &mut movies[place];
+        movie.intrinsic += value - movie.appeal;
+        movie.appeal = value;
+    }
+}
+
+/// Returns the quantiles of appeal, in logits, at the middles of `n` equal shares, rising; its mean is nought.
+fn curve(n: usize) -> impl Iterator<Item = f64> {
+    const LOW: f64 = -9.0;
+    const STEP: f64 = 0.0005;
+    let density = |x: f64| {
+        libm::exp(-x * x / 2.0) * libm::sqrt(2.0 / std::f64::consts::PI) * normal_cdf(CURVE_SKEW * x)
+    };
+    let delta = CURVE_SKEW / libm::sqrt(1.0 + CURVE_SKEW * CURVE_SKEW);
+    let mean = delta * libm::sqrt(2.0 / std::f64::consts::PI);
+    let sd = libm::sqrt(1.0 - mean * mean);
+    // The distribution function has no closed form: the density is summed up to each share in turn.
+    let (mut x, mut below) = (LOW, 0.0);
+    let mut next = density(x + STEP / 2.0) * STEP;
+    (0..n).map(move |rank| {
+        let wanted = (rank as f64 + 0.5) / n as f64;
+        while below + next <= wanted && x < -LOW {
+            below += next;
+            x += STEP;
+            next = density(x + STEP / 2.0) * STEP;
+        }
+        (x + STEP * (wanted - below) / next - mean) / sd * CURVE_SD
+    })
+}
+
+/// Makes the spreads of what movies differ in, and how the named axes go with appeal, the same in every world.
+///
+/// Movies count by how much they are watched: a few movies of the head decide what a log looks like.
+fn make_alike(movies: &mut [MovieTraits]) {
+    let counts: Vec<f64> = movies
+        .iter()
+        .map(|movie| libm::exp(ATTENTION * movie.appeal))
+        .collect();
+    let mean = |values: &[f64]| dot(&counts, values) / counts.iter().sum::<f64>();
+    let standard = |values: &mut [f64]| {
+        let centre = mean(values);
+        for value in values.iter_mut() {
+            *value -= centre;
+        }
+        let squares: Vec<f64> = values.iter().map(|value| value * value).collect();
+        let sd = libm::sqrt(mean(&squares)).max(1e-9);
+        for value in values.iter_mut() {
+            *value /= sd;
+        }
+    };
+    let mut appeal: Vec<f64> = movies.iter().map(|movie| movie.appeal).collect();
+    standard(&mut appeal);
+    for (axis, rho) in (1..).zip(AXIS_APPEAL) {
+        let mut own: Vec<f64> = movies
+            .iter()
+            .map(|movie| f64::from(movie.features[axis]))
+            .collect();
+        standard(&mut own);
+        let products: Vec<f64> = own
+            .iter()
+            .zip(&appeal)
+            .map(|(own, appeal)| own * appeal)
+            .collect();
+        let found = mean(&products);
+        for (own, appeal) in own.iter_mut().zip(&appeal) {
+            *own -= found * appeal;
+        }
+        standard(&mut own);
+        for ((movie, own), appeal) in movies.iter_mut().zip(own).zip(&appeal) {
+            movie.features[axis] = (rho * appeal + libm::sqrt(1.0 - rho * rho) * own) as f32;
+        }
+    }
+    for (place, spread) in latent_spreads().into_iter().enumerate() {
+        let place = 4 + GENRES + place;
+        let mut own: Vec<f64> = movies
+            .iter()
+            .map(|movie| f64::from(movie.features[place]))
+            .collect();
+        standard(&mut own);
+        for (movie, own) in movies.iter_mut().zip(own) {
+            movie.features[place] = (spread * own) as f32;
+        }
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Draws a user's activity, the first draw of their taste: viewings in thirty days.
@@ -341,18 +448,16 @@ fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
 }
 
-/// Draws a latent position: decaying weights, mean square norm 1.
+/// Returns the spreads of the latent dimensions: they decay, and their squares add up to 1.
+fn latent_spreads() -> [f64; LATENT] {
+    let raw: [f64; LATENT] = std::array::from_fn(|place| libm::pow(LATENT_DECAY, place as f64));
+    let norm = libm::sqrt(raw.iter().map(|spread| spread * spread).sum::<f64>());
+    raw.map(|spread| spread / norm)
+}
+
+/// Draws a latent position: decaying spreads, mean square norm 1.
 fn latent(draws: &mut Draws) -> [f64; LATENT] {
-    let norm = libm::sqrt(
-        (0..LATENT)
-            .map(|place| libm::pow(LATENT_DECAY, 2.0 * place as f64))
-            .sum::<f64>(),
-    );
-    let mut position = [0.0; LATENT];
-    for (place, value) in position.iter_mut().enumerate() {
-        *value = libm::pow(LATENT_DECAY, place as f64) / norm * draws.normal();
-    }
-    position
+    latent_spreads().map(|spread| spread * draws.normal())
 }
 
 /// Draws from the skew-normal distribution of shape [`APPEAL_SKEW`] (Azzalini 1985).

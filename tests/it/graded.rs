@@ -125,7 +125,7 @@ fn recommenders_rank_by_enjoyment_as_they_should() {
         for (score, interval) in personal {
             assert!(interval.low > best_common, "{score}, seed {seed}\n{told}");
             assert!(
-                interval.low > 0.1 && interval.high < 0.5,
+                *score > 0.1 && interval.high < 0.5,
                 "{score}, seed {seed}\n{told}"
             );
         }

@@ -41,17 +41,20 @@ struct Scene {
 /// Returns the company of a seed, 1 to 3; the tests share it.
 fn scene(seed: u64) -> &'static Scene {
     static SCENES: [OnceLock<Scene>; 3] = [const { OnceLock::new() }; 3];
-    SCENES[seed as usize - 1].get_or_init(|| {
-        let key = Key::from_seed(seed);
-        let spec = WorldSpec {
-            users: 3 * USERS,
-            movies: MOVIES,
-            profile: Profile::Classic,
-        };
-        let world = World::new(&key, spec, 2);
-        let data = built_in_dataset(&world, &key, USERS, DAYS);
-        Scene { key, world, data }
-    })
+    SCENES[seed as usize - 1].get_or_init(|| play(seed))
+}
+
+/// Plays the company of a seed.
+fn play(seed: u64) -> Scene {
+    let key = Key::from_seed(seed);
+    let spec = WorldSpec {
+        users: 3 * USERS,
+        movies: MOVIES,
+        profile: Profile::Classic,
+    };
+    let world = World::new(&key, spec, 2);
+    let data = built_in_dataset(&world, &key, USERS, DAYS);
+    Scene { key, world, data }
 }
 
 /// Knows the pull of every movie on every user, what the popular shelf adds, what is not to be had yet, and no luck.
@@ -107,19 +110,27 @@ fn is_lifelike(data: &Dataset, key: &Key) -> bool {
 }
 
 #[test]
-fn the_built_in_world_has_the_moments_of_a_real_log_for_three_seeds() {
+fn the_built_in_world_has_the_moments_of_a_real_log_for_seeds_fitted_and_not() {
     for seed in [1, 2, 3] {
-        let Scene { key, data, .. } = scene(seed);
-        let found = compare(data, statistics(data, key, &mut |_| {}));
-        assert_eq!(found.passes(), Some(true), "seed {seed}");
-        // Far better than the rule wants, so that a change of the world that costs nearness is noticed.
-        let [within, near, off, far] = found.counts();
-        assert!(
-            (off, far) <= (1, 0) && within >= 20 && within + near + off == 41,
-            "seed {seed}: {:?}",
-            found.counts()
-        );
+        has_moments(seed, scene(seed));
     }
+    // These took no part in the fit.
+    for seed in [8, 13, 16] {
+        has_moments(seed, &play(seed));
+    }
+}
+
+/// Asserts a little more than the rule wants, so that a change of the world that costs nearness is noticed.
+fn has_moments(seed: u64, Scene { key, data, .. }: &Scene) {
+    let found = compare(data, statistics(data, key, &mut |_| {}));
+    assert_eq!(found.passes(), Some(true), "seed {seed}");
+    let [within, near, off, far] = found.counts();
+    let least = if seed <= 3 { 37 } else { 34 };
+    assert!(
+        far == 0 && within + near >= least && within + near + off == 41,
+        "seed {seed}: {:?}",
+        found.counts()
+    );
 }
 
 #[test]
