@@ -144,8 +144,9 @@ fn found_in(seed: u64, analysis: &str, table: &str) -> (Value, Value) {
 #[test]
 fn a_clean_log_has_nothing_to_be_found_in_three_worlds() {
     let mut alarms = Vec::new();
-    // Worlds on which no threshold was set; among nine, 15 comes nearest to a false alarm.
-    for seed in [11, 13, 15] {
+    // Worlds on which no threshold was set. In 12 somebody watches nineteen movies at regular hours, nearly all to the end; 13 and 15
+    // come nearest to a false alarm otherwise.
+    for seed in [12, 13, 15] {
         let clean = Exercise::new("", seed, true);
         assert_eq!(clean.truth["troubles"].as_array().unwrap().len(), 0);
         for analysis in ANALYSES {
@@ -549,6 +550,10 @@ fn invented_profiles_are_seen_at_once_and_copied_ones_hardly() {
         assert!(range.contains(&found), "{}: {found}", model.name());
         // One profile that is nearly the same gives a copy away, and a blend has none.
         let near = auc(&nearest(&logged), &truth.users);
+        println!(
+            "{}: RDMA {found:.2}, DegSim {unlike:.2}, nearest {near:.2}",
+            model.name()
+        );
         assert!(
             if model == Model::Copied {
                 near > 0.98
