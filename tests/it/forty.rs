@@ -35,7 +35,7 @@ fn copies() -> Option<usize> {
 }
 
 /// The services of the zoo.
-fn zoo() -> Vec<String> {
+pub(super) fn zoo() -> Vec<String> {
     let entries = fs::read_dir(root().join("fixtures/services")).unwrap().flatten();
     let mut names: Vec<String> = entries
         .filter(|entry| entry.path().is_dir())
