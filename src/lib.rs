@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod coursefile;
 pub mod lock;
+pub mod meter;
 pub mod seed;
 
 pub mod world;

@@ -105,22 +105,6 @@ pub(super) enum Command {
     /// Prints the man page
     #[command(after_help = "Example:\n  reelworld man | man -l -")]
     Man,
-    /// Holds another program on a leash (used by this program itself)
-    #[command(name = "__leash", hide = true)]
-    Leash {
-        /// Words for the leash, then the command
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<std::ffi::OsString>,
-    },
-    /// Keeps a sandbox (used by this program itself)
-    #[command(name = "__sandbox", hide = true)]
-    Sandbox,
-    /// Keeps a container (used by this program itself)
-    #[command(name = "__container", hide = true)]
-    Container,
-    /// Runs commands in a sandbox (used by this program itself)
-    #[command(name = "__inside", hide = true)]
-    Inside,
 }
 
 /// Plays the whole loop.

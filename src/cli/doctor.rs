@@ -4,7 +4,7 @@ use super::run::{isolation, leash, path};
 use super::ui::Failure;
 use crate::clock::Clock;
 use crate::course::CourseFiles;
-use crate::sandbox::{Containers, promises};
+use crate::sandbox::{Containers, Fence, promises};
 
 /// A row of the table.
 #[derive(Debug)]
@@ -51,8 +51,26 @@ pub(super) fn sandbox(clock: Clock) -> Vec<Row> {
         Ok(Err(error)) => rows.push(row("it begins", false, String::new(), error.to_string())),
         Err(failure) => rows.push(row("it begins", false, String::new(), failure.message)),
     }
+    // Nothing that is promised rests on it.
+    rows.push(row("Landlock", true, landlock(isolation.fence()), String::new()));
     rows.push(containers());
     rows
+}
+
+/// Says what the kernel's second wall is worth here.
+fn landlock(fence: Fence) -> String {
+    match (fence.version, fence.stands) {
+        (Some(version), true) if version >= 6 => {
+            format!(
+                "version {version}: a second wall in each sandbox, for files, signals and abstract sockets"
+            )
+        }
+        (Some(version), true) => format!("version {version}: a second wall in each sandbox, for files"),
+        (Some(version), false) => {
+            format!("version {version}: sandboxes do without it, as it would refuse to move files")
+        }
+        (None, _) => "not in this kernel, or not switched on: sandboxes do without it".to_owned(),
+    }
 }
 
 /// Looks for what runs submissions with a container file. Without it those have no verdict, and all others are well.

@@ -43,15 +43,10 @@ use crate::course::CourseFiles;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    // These are other programs in all but their file: they have their own signals and their own protocol.
-    match &cli.command {
-        Command::Leash { words } => return crate::sandbox::run_leash(words),
-        Command::Sandbox => return crate::sandbox::run_keeper(),
-        Command::Container => return crate::sandbox::run_container(),
-        Command::Inside => return crate::sandbox::run_inside(),
-        _ => {}
+    if let Some(exit) = hidden() {
+        return exit;
     }
+    let cli = Cli::parse();
     let ui = Ui::new(cli.global.color);
     match dispatch(cli, &ui) {
         Ok(exit) => exit.into(),
@@ -59,6 +54,19 @@ pub fn run() -> ExitCode {
             ui.failure(&failure);
             failure.exit.into()
         }
+    }
+}
+
+/// Is one of the programs that are this one in nothing but their file, if its first word says so: they have their own signals and
+/// their own protocol, and each begins with every sandbox, so that the whole command line is not made for them first.
+fn hidden() -> Option<ExitCode> {
+    let mut words = std::env::args_os().skip(1);
+    match words.next()?.to_str()? {
+        "__leash" => Some(crate::sandbox::run_leash(&words.collect::<Vec<_>>())),
+        "__sandbox" => Some(crate::sandbox::run_keeper()),
+        "__container" => Some(crate::sandbox::run_container()),
+        "__inside" => Some(crate::sandbox::run_inside()),
+        _ => None,
     }
 }
 
@@ -106,8 +114,6 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
                 .map_err(|error| Failure::machine(format!("cannot make the man page: {error}")))?;
             print(ui, &text)
         }
-        // Handled before anything else, in `run`.
-        Command::Leash { .. } | Command::Sandbox | Command::Container | Command::Inside => Ok(Exit::Bug),
     }
 }
 

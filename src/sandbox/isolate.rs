@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::bounds::Bounds;
 use super::container::{Unbuilt, unbuilt};
 use super::isolation::{Plan, Session, misfit, walls};
@@ -31,6 +33,16 @@ pub struct Isolation {
     /// What builds reach of the outside, if the course declares anything.
     mirror: Option<Arc<Mirror>>,
     facts: IsolationFacts,
+    fence: Fence,
+}
+
+/// What the kernel's Landlock does in a sandbox: a second wall around what its namespaces show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fence {
+    /// The version (ABI) that the kernel has; none where it has none.
+    pub version: Option<i32>,
+    /// Whether it was put up.
+    pub stands: bool,
 }
 
 /// What was isolated and how, as evidence says it.
@@ -150,10 +162,12 @@ impl Isolation {
             packages: None,
             mirror: None,
             facts: IsolationFacts::default(),
+            fence: Fence::default(),
         };
         let plan = isolation.plan(Bounds::default(), None);
         let session = Session::open(&plan, None, clock).map_err(|error| refused(&error.to_string()))?;
         isolation.facts = facts(&version, &session, &unseen);
+        isolation.fence = session.fence();
         Ok(isolation)
     }
 
@@ -214,6 +228,11 @@ impl Isolation {
     /// Returns what is isolated and how.
     pub fn facts(&self) -> &IsolationFacts {
         &self.facts
+    }
+
+    /// Returns what the kernel's Landlock does in sandboxes.
+    pub fn fence(&self) -> Fence {
+        self.fence
     }
 
     /// Makes an environment for the outside into one for the inside: where programs and the data are.

@@ -22,7 +22,8 @@ mod spec;
 pub use bounds::Bounds;
 pub use container::{Containers, Unbuilt};
 pub use isolate::{
-    Isolation, IsolationFacts, Lost, NEWER_DATA, Outlet, Refusal, Sandbox, Serve, Surroundings, reopen, shut,
+    Fence, Isolation, IsolationFacts, Lost, NEWER_DATA, Outlet, Refusal, Sandbox, Serve, Surroundings,
+    reopen, shut,
 };
 pub use isolation::{run_container, run_inside, run_keeper};
 pub use launch::{

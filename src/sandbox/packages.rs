@@ -15,6 +15,7 @@ use super::isolate::Isolation;
 use super::launch::{BuildEnd, Limits, Workplace, build, build_with_mirror};
 use super::leash::Leash;
 use crate::clock::Clock;
+use crate::meter::{Allowance, Metered};
 use crate::mirror::{Front, Mirror};
 
 /// The file that says which packages a repository needs.
@@ -24,6 +25,8 @@ const REQUIREMENTS_BYTES: u64 = 1 << 20;
 /// The most packages of one set, and their bytes together: what a sandbox's disk can hold is less.
 const MOST_PACKAGES: usize = 2_000;
 const PACKAGES_BYTES: u64 = 4 << 30;
+/// The most bytes of an archive between two packages: the names and notes of the second, which a library takes into memory.
+const MOST_RECORDS: u64 = 64 << 10;
 /// What the sandbox hands out.
 const TAR: &str = "packages.tar";
 /// Makes every package that the requirements name installable without compiling, and packs them.
@@ -260,10 +263,29 @@ fn shareable(text: &str) -> bool {
 }
 
 /// Writes the packages of an archive into a folder: plain files with the names of packages, and nothing else.
-fn unpack(tar: File, to: &Path) -> io::Result<()> {
+///
+/// The archive was made where packages' own code may run, so that nothing of it is taken into memory unmeasured.
+fn unpack(tar: impl Read, to: &Path) -> io::Result<()> {
     let (mut bytes, mut count) = (0, 0);
-    for entry in tar::Archive::new(tar).entries()? {
-        let mut entry = entry?;
+    let allowance = Allowance::default();
+    let bound = PACKAGES_BYTES + MOST_PACKAGES as u64 * MOST_RECORDS;
+    let mut archive = tar::Archive::new(Metered::new(tar.take(bound), &allowance));
+    let mut all = archive.entries()?;
+    loop {
+        allowance.set(MOST_RECORDS);
+        let Some(entry) = all.next() else { return Ok(()) };
+        let mut entry = entry.map_err(|error| {
+            if allowance.is_spent() {
+                io::Error::other(format!(
+                    "names and notes of a package have more than {} KiB",
+                    MOST_RECORDS >> 10
+                ))
+            } else {
+                error
+            }
+        })?;
+        allowance.set(u64::MAX);
+        count += 1;
         let name = entry.path()?.to_string_lossy().into_owned();
         let name = name.trim_start_matches("./");
         if entry.header().entry_type().is_dir() && name.is_empty() {
@@ -275,8 +297,8 @@ fn unpack(tar: File, to: &Path) -> io::Result<()> {
                 name.escape_debug()
             )));
         }
-        bytes += entry.size();
-        count += 1;
+        // A size is whatever was written.
+        bytes = u64::saturating_add(bytes, entry.size());
         if bytes > PACKAGES_BYTES || count > MOST_PACKAGES {
             return Err(io::Error::other("there are too many"));
         }
@@ -284,7 +306,6 @@ fn unpack(tar: File, to: &Path) -> io::Result<()> {
         io::copy(&mut entry, &mut file)?;
         file.set_permissions(fs::Permissions::from_mode(0o644))?;
     }
-    Ok(())
 }
 
 /// Whether a file's name is that of a package, with nothing in it that is more than a name.
@@ -297,6 +318,9 @@ fn is_wheel(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -363,6 +387,38 @@ mod tests {
             ("a-1.0-py3-none-any.whl", tar::EntryType::Directory),
         ] {
             assert_eq!(tar(name, kind), (false, 0), "{name} {kind:?}");
+        }
+    }
+
+    /// A reader that counts.
+    struct Counted<R>(R, Rc<Cell<u64>>);
+
+    impl<R: Read> Read for Counted<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            self.1.set(self.1.get() + count as u64);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_name_or_a_note_without_end_is_read_as_far_as_is_allowed_and_refused() {
+        for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(1 << 30);
+            header.set_entry_type(kind);
+            header.set_cksum();
+            let read = Rc::new(Cell::new(0));
+            let endless = header.as_bytes().as_slice().chain(io::repeat(b'a'));
+            let to = tempfile::tempdir().unwrap();
+            let error = unpack(Counted(endless, Rc::clone(&read)), to.path()).unwrap_err();
+            assert!(error.to_string().contains("names and notes"), "{kind:?} {error}");
+            assert!(
+                (MOST_RECORDS..2 * MOST_RECORDS).contains(&read.get()),
+                "{kind:?} {}",
+                read.get()
+            );
+            assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
         }
     }
 

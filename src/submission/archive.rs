@@ -10,8 +10,8 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::StageError;
-use super::meter::{Allowance, Metered};
 use super::stage::Stage;
+use crate::meter::{Allowance, Metered};
 
 /// How an archive is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,6 @@
 mod archive;
 mod checkout;
 mod find;
-mod meter;
 mod name;
 mod stage;
 

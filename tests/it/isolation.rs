@@ -181,6 +181,25 @@ fn a_command_sees_its_repository_and_little_else() {
 }
 
 #[test]
+fn what_can_be_seen_and_is_not_a_place_of_the_sandboxs_is_refused_where_the_kernel_has_landlock() {
+    let Some(isolation) = isolation() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let place = workplace(&isolation, dir.path(), Bounds::default(), Vec::new());
+    let line = "ls -d /; ls / > /dev/null 2>&1 || echo refused; ls /usr /box /proc /dev > /dev/null && echo listed; \
+                echo one > /tmp/a && mkdir /tmp/b && mv /tmp/a /tmp/b/a && cat /tmp/b/a; \
+                echo name > /proc/self/comm && echo named; sleep 60 & kill $! && echo killed";
+    let (end, lines) = run(&place, line);
+    assert!(matches!(end, BuildEnd::Built(_)), "{end:?} {lines:?}");
+    let refused: &[&str] = if isolation.fence().stands {
+        &["refused"]
+    } else {
+        &[]
+    };
+    let wanted = [&["/"], refused, &["listed", "one", "named", "killed"]].concat();
+    assert_eq!(lines, wanted, "{:?}", isolation.fence());
+}
+
+#[test]
 fn what_the_repository_does_to_its_files_stays_inside_and_lasts_from_build_to_run() {
     let Some(isolation) = isolation() else { return };
     let dir = tempfile::tempdir().unwrap();

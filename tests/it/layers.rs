@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("coursefile", &[]),
     ("lock", &[]),
+    ("meter", &[]),
     ("seed", &[]),
     ("world", &["seed"]),
     ("event", &["world"]),
@@ -49,13 +50,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("door", &["clock"]),
     ("mirror", &["clock", "coursefile", "door"]),
     ("repository", &["coursefile"]),
-    ("sandbox", &["clock", "coursefile", "mirror"]),
+    ("sandbox", &["clock", "coursefile", "meter", "mirror"]),
     ("stream", &["clock", "lock", "event"]),
     ("telemetry", &["coursefile", "scorecard", "metrics"]),
     ("traffic", &["clock", "seed", "exchange"]),
     ("stand_in", &["clock", "seed", "exchange", "traffic"]),
     ("company", &["clock", "seed", "world", "incident", "door"]),
-    ("submission", &["clock", "repository", "sandbox"]),
+    ("submission", &["clock", "meter", "repository", "sandbox"]),
     (
         "course",
         &[

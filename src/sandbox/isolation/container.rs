@@ -28,6 +28,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
 use super::super::bounds::Bounds;
+use super::super::isolate::Fence;
 use super::super::leash::{Exit, descendants};
 use super::super::spec::{CONTAINER_BUILD, CONTAINER_RUN};
 use super::inside::{listening, sockets};
@@ -235,7 +236,7 @@ impl Kept {
 
     fn obey(&mut self, word: ToAgent, mut fds: Vec<OwnedFd>) -> io::Result<()> {
         match word {
-            ToAgent::Bounds { .. } => self.tell(&FromAgent::Ready, &[]),
+            ToAgent::Bounds { .. } => self.tell(&FromAgent::Ready(Fence::default()), &[]),
             // The context of the build is the folder itself.
             ToAgent::Unpack { id } => self.tell(&FromAgent::Unpacked { id, fault: None }, &[]),
             ToAgent::Run { id, words, env } => match self.start(id, &words, &env, fds.pop()) {

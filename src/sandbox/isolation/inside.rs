@@ -30,6 +30,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::super::bounds::Bounds;
 use super::super::leash::{Exit, descendants};
 use super::calls;
+use super::fence::{self, Places};
 use super::files;
 use super::pack;
 use super::walls::{BOX, HOME, REPOSITORY, SHARED, SHARED_MIB, TMP};
@@ -66,14 +67,25 @@ impl Agent {
         let (ended, told) = UnixStream::pair()?;
         ended.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, told)?;
-        let Some((ToAgent::Bounds { bounds, memory }, _)) = wire::receive(&control)? else {
+        let Some((
+            ToAgent::Bounds {
+                bounds,
+                memory,
+                shown,
+            },
+            _,
+        )) = wire::receive(&control)?
+        else {
             return Err(io::Error::other("the first word was not about bounds"));
         };
         settle(&bounds).map_err(|error| io::Error::other(format!("places in memory: {error}")))?;
         bound(&bounds, memory)?;
         let open_files = files::of_commands(bounds.open_files, files::raise()?);
+        // The rules are about what is mounted by now, and nothing is mounted afterwards.
+        let fence = fence::raise(&Places::of(&shown))
+            .map_err(|error| io::Error::other(format!("the kernel's Landlock: {error}")))?;
         calls::deny()?;
-        wire::send(&control, &FromAgent::Ready, &[])?;
+        wire::send(&control, &FromAgent::Ready(fence), &[])?;
         Ok(Self {
             control,
             ended,

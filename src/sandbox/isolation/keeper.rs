@@ -4,6 +4,7 @@
 //! long as the sandbox: bubblewrap ends with the thread that started it, which must not be one of a pool. As root it gives every
 //! sandbox a user of this machine of its own.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
@@ -21,7 +22,6 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
-use rustix::io::FdFlags;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::super::leash::descendants;
@@ -39,6 +39,8 @@ const USERS_HELD: &str = "/run/reelworld-users";
 const END: Duration = Duration::from_secs(5);
 /// How often the keeper looks whether it has.
 const LOOK: Duration = Duration::from_millis(2);
+/// How often it looks for who came to be before its parent was in the control group: bubblewrap starts two at most.
+const LOOKS: u32 = 16;
 
 /// Is the keeper.
 pub(super) fn run() -> ExitCode {
@@ -100,10 +102,7 @@ impl Kept {
             .map(|(_, text)| handed_down(text.as_bytes()))
             .collect::<io::Result<Vec<_>>>()?;
         let agent = rustix::fs::open("/proc/self/exe", OFlags::PATH, Mode::empty())?;
-        let (wait, go) = io::pipe()?;
-        rustix::io::fcntl_setfd(&wait, FdFlags::empty())?;
         let numbers = Numbers {
-            wait: wait.as_raw_fd(),
             files: files.iter().map(AsRawFd::as_raw_fd).collect(),
             agent: agent.as_raw_fd(),
         };
@@ -134,7 +133,8 @@ impl Kept {
             }
             while_("bubblewrap is started", &error)
         })?;
-        // Entering a group waits for every processor; bubblewrap works meanwhile, and its command waits until all is entered.
+        // Entering a group waits for every processor; bubblewrap works meanwhile, and so does the agent's start. The agent begins with
+        // the bounds that it is told, and it is told nothing before all of them are in the group.
         if let Some(group) = &group
             && let Err(error) = enter(group, child.id())
         {
@@ -143,7 +143,6 @@ impl Kept {
             group.remove();
             return Err(while_("its control group is entered", &error));
         }
-        drop(go);
         let held = Held {
             user: user.as_ref().map(|(number, _)| *number),
             cgroup: group.as_ref().map(|group| group.kind().to_owned()),
@@ -225,19 +224,48 @@ impl Kept {
     }
 }
 
-/// Puts bubblewrap and what it has started into a group. Whoever is in it starts others in it, so that two looks find all.
+/// Puts bubblewrap and what it has started into a group. Whoever is in it starts others in it, so that all are when a look finds
+/// nobody new.
 fn enter(group: &Cgroup, bwrap: u32) -> io::Result<()> {
     group.enter(bwrap)?;
-    for _ in 0..2 {
-        for pid in descendants(bwrap) {
+    let mut entered = BTreeSet::from([bwrap]);
+    for _ in 0..LOOKS {
+        let mut found = below(bwrap);
+        found.retain(|pid| !entered.contains(pid));
+        if found.is_empty() {
+            return Ok(());
+        }
+        for pid in found {
             match group.enter(pid) {
                 // It may have ended meanwhile.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 other => other?,
             }
+            entered.insert(pid);
         }
     }
-    Ok(())
+    Err(io::Error::other("what bubblewrap starts does not end"))
+}
+
+/// Returns who is below a process: from the kernel's lists of children, or, where it was built without them, from all processes that
+/// there are, which takes longer than all else here.
+fn below(root: u32) -> Vec<u32> {
+    if !Path::new("/proc/thread-self/children").exists() {
+        return descendants(root);
+    }
+    let mut found = Vec::new();
+    let mut next = vec![root];
+    while let Some(pid) = next.pop() {
+        // Neither bubblewrap nor the agent has a second thread. Who has ended meanwhile has no children any more.
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children: Vec<u32> = text
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect();
+        next.extend(&children);
+        found.extend(children);
+    }
+    found
 }
 
 /// Says in the middle of what the system refused.
@@ -313,4 +341,28 @@ fn make_reachable(binds: &[(String, String)]) -> io::Result<Vec<(String, String)
         reachable.push((at.display().to_string(), inside.clone()));
     }
     Ok(reachable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_below_a_process_is_found_and_is_the_same_in_both_ways() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 60 & sleep 60 & echo begun; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut begun = [0; 6];
+        io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut begun).unwrap();
+        let found: BTreeSet<u32> = below(shell.id()).into_iter().collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found, descendants(shell.id()).into_iter().collect());
+        for pid in found {
+            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+        }
+        shell.wait().unwrap();
+        assert_eq!(below(shell.id()), Vec::<u32>::new());
+    }
 }

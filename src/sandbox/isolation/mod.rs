@@ -3,6 +3,7 @@
 mod calls;
 mod cgroup;
 mod container;
+mod fence;
 mod files;
 mod inside;
 mod keeper;

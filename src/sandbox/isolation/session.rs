@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::super::bounds::Bounds;
-use super::super::isolate::Lost;
+use super::super::isolate::{Fence, Lost};
 use super::super::leash::Exit;
 use super::super::output::Tail;
 use super::files;
@@ -55,6 +55,7 @@ pub(in super::super) struct Session {
     agent: Arc<Agent>,
     next: AtomicU32,
     held: Held,
+    fence: Fence,
     /// What the keeper and what it has started say while it lives: nobody of the submission does.
     told: Tail,
     /// What has ended it, once it has ended without our word.
@@ -82,7 +83,8 @@ struct Agent {
 struct State {
     /// The agent is gone, and with it everybody inside.
     gone: bool,
-    ready: bool,
+    /// The agent has begun, with this.
+    ready: Option<Fence>,
     ends: BTreeMap<u32, Exit>,
     answers: BTreeMap<u32, Answer>,
     sockets: Vec<OwnedFd>,
@@ -154,18 +156,23 @@ impl Session {
         if let Ok(Some((FromKeeper::Started(held), _))) = &started {
             let memory = !held.bounded.iter().any(|name| name == "memory");
             let bounds = plan.bounds;
+            let shown = plan.binds.iter().map(|(_, inside)| inside.clone()).collect();
             // An agent that never came to be is noticed below, where the reason is known.
             drop(wire::send(
                 &agent.control,
-                &ToAgent::Bounds { bounds, memory },
+                &ToAgent::Bounds {
+                    bounds,
+                    memory,
+                    shown,
+                },
                 &[],
             ));
         }
-        let ready = agent.wait(|state| state.ready.then_some(()));
-        let held = match (started, ready) {
-            (Ok(Some((FromKeeper::Started(held), _))), Ok(())) => held,
+        let ready = agent.wait(|state| state.ready);
+        let (held, fence) = match (started, ready) {
+            (Ok(Some((FromKeeper::Started(held), _))), Ok(fence)) => (held, fence),
             (Ok(Some((FromKeeper::Refused(why), _))), _) => return Err(io::Error::other(why)),
-            (_, Ok(())) => return Err(io::Error::other("the keeper of the sandbox ended too early")),
+            (_, Ok(_)) => return Err(io::Error::other("the keeper of the sandbox ended too early")),
             (_, Err(_)) => {
                 drop(rein);
                 return Err(io::Error::other(said(&mut child)));
@@ -185,6 +192,7 @@ impl Session {
             agent,
             next: AtomicU32::new(1),
             held,
+            fence,
             told,
             lost: OnceLock::new(),
             clock,
@@ -199,6 +207,11 @@ impl Session {
     /// Returns what holds it.
     pub(in super::super) fn held(&self) -> &Held {
         &self.held
+    }
+
+    /// Returns what the kernel's Landlock does in it.
+    pub(in super::super) fn fence(&self) -> Fence {
+        self.fence
     }
 
     fn unpack(&self, dir: &Path, bounds: &Bounds) -> io::Result<()> {
@@ -489,7 +502,7 @@ impl Agent {
         while let Ok(Some((word, fds))) = wire::receive::<FromAgent>(&self.control) {
             let mut state = self.lock();
             match word {
-                FromAgent::Ready => state.ready = true,
+                FromAgent::Ready(fence) => state.ready = Some(fence),
                 FromAgent::Unpacked { id, fault } => {
                     state.answers.insert(id, Answer::Done(fault));
                 }

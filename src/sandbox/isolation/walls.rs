@@ -64,8 +64,6 @@ pub(super) struct Numbers {
     pub(super) files: Vec<i32>,
     /// The program that is the agent.
     pub(super) agent: i32,
-    /// What the agent's start waits for the end of.
-    pub(super) wait: i32,
 }
 
 /// Returns the options, each a word, and the agent's command after them.
@@ -88,8 +86,10 @@ pub(super) fn options(binds: &[(String, String)], numbers: &Numbers) -> Vec<Stri
     for java in java_settings() {
         add(&["--ro-bind-try", &java, &java]);
     }
+    // Written into what is mounted at the top, which is read-only afterwards. A mount for each takes longer: bubblewrap reads the list
+    // of all mounts after every one.
     for ((path, _), number) in FILES.iter().zip(&numbers.files) {
-        add(&["--ro-bind-data", &number.to_string(), path]);
+        add(&["--file", &number.to_string(), path]);
     }
     add(&["--proc", "/proc", "--dev", "/dev"]);
     add(&["--dir", BOX, "--dir", TMP]);
@@ -99,7 +99,6 @@ pub(super) fn options(binds: &[(String, String)], numbers: &Numbers) -> Vec<Stri
     add(&["--remount-ro", "/dev", "--remount-ro", "/"]);
     // For the mounts of the agent, which gives it away before anything else runs.
     add(&["--cap-add", "CAP_SYS_ADMIN"]);
-    add(&["--block-fd", &numbers.wait.to_string()]);
     add(&["--chdir", "/", "--"]);
     add(&[&format!("/proc/self/fd/{}", numbers.agent), super::INSIDE]);
     words

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::super::bounds::Bounds;
+use super::super::isolate::Fence;
 
 /// The longest message: a command with its environment is a hundredth of it, and the system's buffer holds three.
 const MOST_BYTES: usize = 64 << 10;
@@ -89,6 +90,8 @@ pub(super) enum ToAgent {
         bounds: Bounds,
         /// Whether a process's own memory must be bounded because nothing bounds the sum.
         memory: bool,
+        /// Where folders of this machine are seen.
+        shown: Vec<String>,
     },
     /// Unpack what comes through the descriptor into the repository's place.
     Unpack { id: u32 },
@@ -116,7 +119,7 @@ pub(super) enum ToAgent {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FromAgent {
     /// It is there.
-    Ready,
+    Ready(Fence),
     /// Everything is unpacked, or why not.
     Unpacked { id: u32, fault: Option<String> },
     /// A command has ended, in the leash's words.

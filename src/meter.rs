@@ -6,32 +6,33 @@ use std::rc::Rc;
 
 /// How much more may be read, shared by a reader and whoever bounds it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Allowance {
+pub struct Allowance {
     left: Rc<Cell<u64>>,
     is_spent: Rc<Cell<bool>>,
 }
 
 impl Allowance {
     /// Allows so many bytes from now on, and no others.
-    pub(super) fn set(&self, bytes: u64) {
+    pub fn set(&self, bytes: u64) {
         self.left.set(bytes);
     }
 
     /// Whether more was wanted than was allowed.
-    pub(super) fn is_spent(&self) -> bool {
+    pub fn is_spent(&self) -> bool {
         self.is_spent.get()
     }
 }
 
 /// A reader with an allowance.
 #[derive(Debug)]
-pub(super) struct Metered<R> {
+pub struct Metered<R> {
     inner: R,
     allowance: Allowance,
 }
 
 impl<R> Metered<R> {
-    pub(super) fn new(inner: R, allowance: &Allowance) -> Self {
+    /// Makes one that reads from another as much as is allowed.
+    pub fn new(inner: R, allowance: &Allowance) -> Self {
         let allowance = allowance.clone();
         Self { inner, allowance }
     }
