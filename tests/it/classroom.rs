@@ -1,7 +1,7 @@
 //! A class graded by the real program: submissions of every form, side by side, in any order, again and in part.
 //!
 //! Three services in three orders are graded here. All of the zoo are with `REELWORLD_ZOO=1 cargo test --release --test it --
-//! --nocapture nobodys_grade`, which takes a quarter of an hour on two processors.
+//! --nocapture nobodys_grade`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -2,7 +2,7 @@
 //!
 //! Here it is a handful of submissions and one kill. Forty copies of the zoo with the whole assignment, and three kills, are what
 //! `REELWORLD_COPIES=40 cargo test --release --test it -- --nocapture forty::` grades; it prints
-//! how long the undisturbed run took. With the other run, which is killed, that is about an hour and a half on two processors.
+//! how long the undisturbed run took. With the other run, which is killed, that is about an hour on two processors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
