@@ -82,9 +82,10 @@ fn nobodys_grade_depends_on_who_is_graded_beside_or_before() {
     let home = tempfile::tempdir().unwrap();
     let course = home.path().join("course");
     short_course(&course);
-    let names = match whole_zoo() {
-        true => crate::forty::zoo(),
-        false => words(&["exits", "good", "leaves_children"]),
+    let names = if whole_zoo() {
+        crate::forty::zoo()
+    } else {
+        words(&["exits", "good", "leaves_children"])
     };
     let turned = |by: usize| [&names[by..], &names[..by]].concat();
     let backwards: Vec<String> = names.iter().rev().cloned().collect();
