@@ -638,6 +638,21 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_is_an_error_that_loses_nothing_and_can_be_tried_again() {
+    // In one segment nothing is packed, and so nothing makes room by itself: what was refused stays refused.
+    let one = WriteOptions {
+        segment_bytes: 1 << 20,
+        ..SMALL
+    };
+    on_a_full_disk(one, |publisher| {
+        assert!(publisher.flush().is_err());
+        assert!(publisher.acked() < publisher.next_seq());
+    });
+    // Of many, closed ones are packed meanwhile: what that takes for a while, and gives back, may have been the last room.
+    on_a_full_disk(SMALL, |_| ());
+}
+
+/// Writes until the disk is full, looks, makes room, and goes on: nothing is lost.
+fn on_a_full_disk(options: WriteOptions, look: impl FnOnce(&mut ArchivePublisher)) {
     let dir = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), "1m") else {
         #[expect(clippy::disallowed_methods, reason = "the machine of all tests says so")]
@@ -649,7 +664,7 @@ fn a_full_disk_is_an_error_that_loses_nothing_and_can_be_tried_again() {
     let archive = Archive::new(disk.0.join("archive"));
     let ballast = disk.0.join("ballast");
     fs::write(&ballast, vec![1; 600 << 10]).unwrap();
-    let mut publisher = open(&archive);
+    let mut publisher = archive.publisher(&topic(), options, Clock::start()).unwrap();
     let mut refused = None;
     for _ in 0..100_000 {
         let (_, stamp_ms, line) = event(publisher.next_seq());
@@ -662,10 +677,9 @@ fn a_full_disk_is_an_error_that_loses_nothing_and_can_be_tried_again() {
         }
     }
     assert!(matches!(refused, Some(StreamError::Io { .. })), "{refused:?}");
-    // As long as it is full, it stays an error, and readers see what was acknowledged.
-    assert!(publisher.flush().is_err());
+    // As long as it is full, readers see what was acknowledged.
+    look(&mut publisher);
     let (acked, published) = (publisher.acked(), publisher.next_seq());
-    assert!(acked < published);
     assert_eq!(read_from(&archive, At::Start), events(0..acked));
     fs::remove_file(&ballast).unwrap();
     publisher.flush().unwrap();
